@@ -1,0 +1,209 @@
+"""Files: one zip of a JSON header and plain arrays, checked before it is believed.
+
+Layout: ``header.json`` with ``format``, ``version``, ``content`` (which kind of file) and ``sha256`` of the rest, and
+one ``<name>.npy`` per array, so that ``numpy.load`` opens it too. Nothing is ever unpickled.
+"""
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import FileError, NetworkError
+from .ir import Connection, Decay, Input, Network, Population, Readout
+
+__all__ = ["load_network", "load_parts", "network_parts", "save_network", "save_parts", "write_beside"]
+
+FORMAT = "spikeloom"
+VERSION = 1
+_MAX_BYTES = 1 << 30
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+Header = dict[str, Any]
+Arrays = dict[str, NDArray[Any]]
+
+
+def write_beside(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: beside its place first, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _digest(header: Header, arrays: Mapping[str, bytes]) -> str:
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name in sorted(arrays):
+        digest.update(name.encode() + b"\0" + len(arrays[name]).to_bytes(8, "little") + arrays[name])
+    return digest.hexdigest()
+
+
+def _npy(array: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def save_parts(path: Path, content: str, header: Header, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write a file of kind ``content``. The same parts give the same bytes."""
+    packed = {f"{name}.npy": _npy(array) for name, array in arrays.items()}
+    full = {"format": FORMAT, "version": VERSION, "content": content, "body": header}
+    full["sha256"] = _digest(full, packed)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(zipfile.ZipInfo("header.json", _EPOCH), json.dumps(full, indent=1), zipfile.ZIP_DEFLATED)
+        for name in sorted(packed):
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), packed[name], zipfile.ZIP_DEFLATED)
+    write_beside(path, buffer.getvalue())
+
+
+def load_parts(path: Path, content: str) -> tuple[Header, Arrays]:
+    """Read a file of kind ``content``.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, truncated, altered, or of another kind or version.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = archive.infolist()
+            if sum(info.file_size for info in infos) > _MAX_BYTES:
+                raise FileError(f"File {path} must unpack to at most {_MAX_BYTES} bytes")
+            packed = {info.filename: archive.read(info) for info in infos}
+    except FileNotFoundError:
+        raise FileError(f"File {path} does not exist") from None
+    except OSError as error:
+        raise FileError(f"File {path} cannot be read: {error.strerror or error}") from None
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError):
+        raise FileError(f"File {path} is not a whole Spikeloom file: it is truncated, altered or of another kind") from None
+    header = _check_header(path, content, packed.pop("header.json", b""), packed)
+    try:
+        arrays = {
+            name.removesuffix(".npy"): np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+            for name, data in packed.items()
+        }
+    except (ValueError, EOFError, TypeError, SyntaxError, MemoryError) as error:
+        raise FileError(f"File {path} holds an array that cannot be read: {error}") from None
+    return header, arrays
+
+
+def _check_header(path: Path, content: str, text: bytes, packed: Mapping[str, bytes]) -> Header:
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise FileError(f"File {path} is not a Spikeloom file: it has no header")
+    if header.get("version") != VERSION:
+        raise FileError(f"File {path} must have format version {VERSION}, not {header.get('version')!r}")
+    if header.get("content") != content:
+        raise FileError(f"File {path} must hold a {content}, not a {header.get('content')!r}")
+    stated = header.pop("sha256", None)
+    if stated != _digest(header, packed):
+        raise FileError(f"File {path} was altered: its contents do not have the digest in its header")
+    body = header.get("body")
+    if not isinstance(body, dict):
+        raise FileError(f"File {path} has no body in its header")
+    return body
+
+
+def _parts(item: Any, prefix: str, arrays: Arrays) -> Header:
+    """Fields of a dataclass as JSON; arrays go to ``arrays`` under ``prefix.field``."""
+    header: Header = {}
+    for entry in fields(item):
+        value, key = getattr(item, entry.name), f"{prefix}.{entry.name}"
+        if isinstance(value, np.ndarray) and value.ndim:
+            arrays[key] = _narrow(value)
+            header[entry.name] = {"array": key}
+        elif isinstance(value, (np.ndarray, np.integer)):
+            header[entry.name] = int(value)
+        elif isinstance(value, Decay):
+            header[entry.name] = _parts(value, key, arrays)
+        else:
+            header[entry.name] = list(value) if isinstance(value, tuple) else value
+    return header
+
+
+def _narrow(values: NDArray[Any]) -> NDArray[Any]:
+    for dtype in (np.int8, np.int16, np.int32):
+        if np.iinfo(dtype).min <= values.min() and values.max() <= np.iinfo(dtype).max:
+            return values.astype(dtype)
+    return values
+
+
+def network_parts(network: Network) -> tuple[Header, Arrays]:
+    """Header and arrays of a network, as its file holds them."""
+    arrays: Arrays = {}
+    header: Header = {"name": network.name, "steps": network.steps, "metadata": dict(network.metadata)}
+    header["input"] = _parts(network.input, "input", arrays)
+    header["readout"] = _parts(network.readout, "readout", arrays)
+    header["populations"] = [_parts(item, f"populations.{item.name}", arrays) for item in network.populations]
+    header["connections"] = [
+        _parts(item, f"connections.{index}", arrays) for index, item in enumerate(network.connections)
+    ]
+    return header, arrays
+
+
+def save_network(path: Path, network: Network) -> None:
+    """Write an integer network."""
+    save_parts(path, "network", *network_parts(network))
+
+
+def load_network(path: Path) -> Network:
+    """Read an integer network, checked as if it had just been made.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, truncated, altered, of another kind or version, or inconsistent.
+    """
+    header, arrays = load_parts(path, "network")
+    try:
+        return Network(
+            name=header["name"],
+            steps=header["steps"],
+            metadata=header["metadata"],
+            input=_build(Input, header["input"], arrays),
+            readout=_build(Readout, header["readout"], arrays),
+            populations=tuple(_build(Population, item, arrays) for item in header["populations"]),
+            connections=tuple(_build(Connection, item, arrays) for item in header["connections"]),
+        )
+    except NetworkError as error:
+        raise FileError(f"File {path} is inconsistent. {error}") from None
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise FileError(f"File {path} is inconsistent: its header does not describe a network ({error!r})") from None
+
+
+def _build(kind: type[Any], header: Header, arrays: Arrays) -> Any:
+    values = {}
+    for key, value in header.items():
+        if isinstance(value, dict) and set(value) == {"array"}:
+            values[key] = arrays[value["array"]]
+        elif isinstance(value, dict):
+            values[key] = _build(Decay, value, arrays)
+        else:
+            values[key] = value
+    return kind(**values)
