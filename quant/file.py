@@ -22,7 +22,16 @@ from numpy.typing import NDArray
 from .errors import FileError, NetworkError
 from .ir import Connection, Decay, Input, Network, Population, Readout
 
-__all__ = ["load_network", "load_parts", "network_parts", "save_network", "save_parts", "write_beside"]
+__all__ = [
+    "build_item",
+    "item_parts",
+    "load_network",
+    "load_parts",
+    "network_parts",
+    "save_network",
+    "save_parts",
+    "write_beside",
+]
 
 FORMAT = "spikeloom"
 VERSION = 1
@@ -98,7 +107,9 @@ def load_parts(path: Path, content: str) -> tuple[Header, Arrays]:
     except OSError as error:
         raise FileError(f"File {path} cannot be read: {error.strerror or error}") from None
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError):
-        raise FileError(f"File {path} is not a whole Spikeloom file: it is truncated, altered or of another kind") from None
+        raise FileError(
+            f"File {path} is not a whole Spikeloom file: it is truncated, altered or of another kind"
+        ) from None
     header = _check_header(path, content, packed.pop("header.json", b""), packed)
     try:
         arrays = {
@@ -130,18 +141,18 @@ def _check_header(path: Path, content: str, text: bytes, packed: Mapping[str, by
     return body
 
 
-def _parts(item: Any, prefix: str, arrays: Arrays) -> Header:
+def item_parts(item: Any, prefix: str, arrays: Arrays) -> Header:
     """Fields of a dataclass as JSON; arrays go to ``arrays`` under ``prefix.field``."""
     header: Header = {}
     for entry in fields(item):
         value, key = getattr(item, entry.name), f"{prefix}.{entry.name}"
         if isinstance(value, np.ndarray) and value.ndim:
-            arrays[key] = _narrow(value)
+            arrays[key] = _narrow(value) if value.dtype.kind in "iu" else value
             header[entry.name] = {"array": key}
-        elif isinstance(value, (np.ndarray, np.integer)):
-            header[entry.name] = int(value)
+        elif isinstance(value, (np.ndarray, np.number)):
+            header[entry.name] = value.item()
         elif isinstance(value, Decay):
-            header[entry.name] = _parts(value, key, arrays)
+            header[entry.name] = item_parts(value, key, arrays)
         else:
             header[entry.name] = list(value) if isinstance(value, tuple) else value
     return header
@@ -158,11 +169,11 @@ def network_parts(network: Network) -> tuple[Header, Arrays]:
     """Header and arrays of a network, as its file holds them."""
     arrays: Arrays = {}
     header: Header = {"name": network.name, "steps": network.steps, "metadata": dict(network.metadata)}
-    header["input"] = _parts(network.input, "input", arrays)
-    header["readout"] = _parts(network.readout, "readout", arrays)
-    header["populations"] = [_parts(item, f"populations.{item.name}", arrays) for item in network.populations]
+    header["input"] = item_parts(network.input, "input", arrays)
+    header["readout"] = item_parts(network.readout, "readout", arrays)
+    header["populations"] = [item_parts(item, f"populations.{item.name}", arrays) for item in network.populations]
     header["connections"] = [
-        _parts(item, f"connections.{index}", arrays) for index, item in enumerate(network.connections)
+        item_parts(item, f"connections.{index}", arrays) for index, item in enumerate(network.connections)
     ]
     return header, arrays
 
@@ -186,10 +197,10 @@ def load_network(path: Path) -> Network:
             name=header["name"],
             steps=header["steps"],
             metadata=header["metadata"],
-            input=_build(Input, header["input"], arrays),
-            readout=_build(Readout, header["readout"], arrays),
-            populations=tuple(_build(Population, item, arrays) for item in header["populations"]),
-            connections=tuple(_build(Connection, item, arrays) for item in header["connections"]),
+            input=build_item(Input, header["input"], arrays),
+            readout=build_item(Readout, header["readout"], arrays),
+            populations=tuple(build_item(Population, item, arrays) for item in header["populations"]),
+            connections=tuple(build_item(Connection, item, arrays) for item in header["connections"]),
         )
     except NetworkError as error:
         raise FileError(f"File {path} is inconsistent. {error}") from None
@@ -197,13 +208,14 @@ def load_network(path: Path) -> Network:
         raise FileError(f"File {path} is inconsistent: its header does not describe a network ({error!r})") from None
 
 
-def _build(kind: type[Any], header: Header, arrays: Arrays) -> Any:
+def build_item(kind: type[Any], header: Header, arrays: Arrays) -> Any:
+    """The dataclass that :func:`item_parts` took apart."""
     values = {}
     for key, value in header.items():
         if isinstance(value, dict) and set(value) == {"array"}:
             values[key] = arrays[value["array"]]
         elif isinstance(value, dict):
-            values[key] = _build(Decay, value, arrays)
+            values[key] = build_item(Decay, value, arrays)
         else:
             values[key] = value
     return kind(**values)
