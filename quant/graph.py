@@ -16,6 +16,8 @@ __all__ = ["INPUT", "KINDS", "Shape", "Synapses", "check_name", "check_shape", "
 INPUT = "input"
 KINDS = ("dense", "conv2d", "conv_transpose2d", "max_pool", "identity")
 
+_DIMENSIONS = {"dense": (2,), "conv2d": (4,), "conv_transpose2d": (4,), "max_pool": (0, 1), "identity": (0, 1, 3)}
+
 Shape = tuple[int, ...]
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 _LARGEST_POPULATION = 1 << 24
@@ -121,8 +123,7 @@ class Synapses:
         for field, least in (("padding", 0), ("output_padding", 0), ("pool", 1)):
             self._set(field, _pair(getattr(self, field), f"{self.label}: {field}", least=least))
         self._set("weights", frozen(np.asarray(self.weights)))
-        dimensions = {"dense": (2,), "conv2d": (4,), "conv_transpose2d": (4,), "max_pool": (0, 1), "identity": (0, 1, 3)}
-        if self.weights.ndim not in dimensions[self.kind] or self.weights.size == 0:
+        if self.weights.ndim not in _DIMENSIONS[self.kind] or self.weights.size == 0:
             raise NetworkError(f"{self.label}: weights of shape {self.weights.shape} do not fit kind {self.kind}")
 
     def _set(self, field: str, value: object) -> None:

@@ -365,7 +365,10 @@ class Readout:
         weights = _integers(self.weights, "Readout weights")
         bias = _integers(np.zeros(len(weights), np.int64) if self.bias is None else self.bias, "Readout bias")
         if weights.ndim != 2 or bias.shape != weights.shape[:1]:
-            raise NetworkError(f"Readout weights {weights.shape} and bias {bias.shape} must be (classes, N) and (classes,)")
+            raise NetworkError(
+                "Readout weights and bias must have shapes (classes, N) and (classes,), "
+                f"not {weights.shape} and {bias.shape}"
+            )
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "bias", bias)
 

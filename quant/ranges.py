@@ -137,7 +137,7 @@ def _product(population: "Population", value: Range, decay: Any, what: str) -> R
     product = Range(min(corners) + decay.half, max(corners) + decay.half)
     if product.width > _MAX_WIDTH:
         raise NetworkError(
-            f"Population {population.name}: the {what} times its decay must fit {_MAX_WIDTH} bits, not {product.width}; "
-            "use narrower rails, fewer weight bits or a smaller decay shift"
+            f"Population {population.name}: the {what} times its decay must fit {_MAX_WIDTH} bits, not "
+            f"{product.width}; use narrower rails, fewer weight bits or a smaller decay shift"
         )
     return product
