@@ -4,6 +4,7 @@ import gzip
 import random
 import zlib
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -137,9 +138,10 @@ def _load_idx(name: str, folder: Path) -> Dataset:
             )
         if labels[part].max() > 9:
             raise DatasetError(f"Label in {folder} must be between 0 and 9, not {labels[part].max()}")
-    rows, columns = images["train"].shape[1:]
-    if images["t10k"].shape[1:] != (rows, columns):
-        raise DatasetError(f"Images in {folder} must have one size, not {images['t10k'].shape[1:]} and {(rows, columns)}")
+    rows, columns = size = images["train"].shape[1:]
+    other = images["t10k"].shape[1:]
+    if other != size:
+        raise DatasetError(f"Images in {folder} must have one size, not {other} and {size}")
     return Dataset(
         name=name,
         train_x=images["train"].reshape(-1, rows * columns),
@@ -186,11 +188,9 @@ def _read_open(file: IO[bytes], path: Path, dimensions: int) -> NDArray[np.uint8
         raise DatasetError(f"File {path} must start with {magic.hex(' ')} (IDX of bytes), not {header[:4].hex(' ')!r}")
     if len(header) != 4 + 4 * dimensions:
         raise DatasetError(f"File {path} is truncated: its header has {len(header)} of {4 + 4 * dimensions} bytes")
-    shape = tuple(int(size) for size in np.frombuffer(header, ">u4", offset=4))
-    size = 1
-    for extent in shape:
-        size *= extent
-    if not 1 <= shape[0] <= _MOST_IMAGES or any(not 1 <= side <= _LARGEST_SIDE for side in shape[1:]) or size > _MOST_BYTES:
+    count, *sides = shape = tuple(int(extent) for extent in np.frombuffer(header, ">u4", offset=4))
+    size = prod(shape)
+    if not 1 <= count <= _MOST_IMAGES or any(not 1 <= side <= _LARGEST_SIDE for side in sides) or size > _MOST_BYTES:
         raise DatasetError(
             f"File {path} must hold 1 to {_MOST_IMAGES} items, at most {_LARGEST_SIDE} a side and {_MOST_BYTES} bytes, "
             f"not {' x '.join(map(str, shape))}"

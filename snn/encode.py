@@ -52,7 +52,7 @@ class Encoder:
     def parse(cls, name: str) -> "Encoder":
         """Encoder of that name; an :class:`EncoderError` if there is none."""
         match = _NAME.fullmatch(name) if isinstance(name, str) else None
-        if match is None or match["high"] is not None and int(match["high"]) == 0:
+        if match is None or (match["high"] is not None and int(match["high"]) == 0):
             raise EncoderError(f"Encoder must be direct, direct>>BITS, rate/HIGH or latency/HIGH, not {name!r}")
         if match["code"] is None:
             return cls(code="direct", shift=int(match["shift"] or 0))
@@ -76,8 +76,9 @@ class Encoder:
             return (pixels >> self.shift).astype(np.int32)
         if steps < 1:
             raise EncoderError(f"Steps must be at least 1, not {steps}")
-        if pixels.size and (pixels.min() < 0 or pixels.max() > self.high):
-            raise EncoderError(f"Pixels of {self.code} must be between 0 and {self.high}, not {pixels.min()} to {pixels.max()}")
+        low, high = pixels.min(initial=0), pixels.max(initial=0)
+        if low < 0 or high > self.high:
+            raise EncoderError(f"Pixels of {self.code} must be between 0 and {self.high}, not {low} to {high}")
         return (_rate if self.code == "rate" else _latency)(pixels.astype(np.int32)[:, None, :], steps, self.high)
 
 

@@ -1,0 +1,113 @@
+"""Layers between neurons, over many steps: every one takes and gives (T, B, ...)."""
+
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+
+from quant.errors import NetworkError
+
+__all__ = ["AvgPool2d", "BatchNorm", "Conv2d", "Dropout", "Flatten", "Linear", "temporal_init"]
+
+
+def temporal_init(weights: Tensor, *, fan_in: int, steps: int) -> None:
+    """Draw ``weights`` from U(-sqrt(3T/N), +sqrt(3T/N)), in place.
+
+    With inputs that spike once each, evenly over T steps, the current then has variance 1 in every step and layer
+    (Che et al., 2024); the usual initialisation leaves 1/T.
+    """
+    bound = sqrt(3 * steps / fan_in)
+    with torch.no_grad():
+        weights.uniform_(-bound, bound)
+
+
+class Linear(nn.Linear):
+    """``weight @ x + bias`` of the last axis.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+    bias : bool
+    steps : int, optional
+        Of single-spike inputs: :func:`temporal_init` for that many steps, and bias 0.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = True, steps: int | None = None) -> None:
+        super().__init__(inputs, outputs, bias=bias)
+        if steps is not None:
+            temporal_init(self.weight, fan_in=inputs, steps=steps)
+            if self.bias is not None:
+                nn.init.zeros_(self.bias)
+
+
+class _Framewise(nn.Module):
+    """A layer of PyTorch's that knows no time: all steps of all samples are one batch."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.inner(x.flatten(0, 1))
+        return result.unflatten(0, x.shape[:2])
+
+
+class Conv2d(_Framewise):
+    """Cross-correlation of maps (T, B, C, H, W), as :class:`torch.nn.Conv2d` with zero padding."""
+
+    inner: nn.Conv2d
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        groups: int = 1,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=bias))
+
+
+class AvgPool2d(_Framewise):
+    """Average of windows of ``kernel`` x ``kernel`` that do not overlap; what is left at the border is dropped."""
+
+    def __init__(self, kernel: int) -> None:
+        super().__init__(nn.AvgPool2d(kernel))
+        self.kernel = kernel
+
+
+class BatchNorm(nn.Module):
+    """Normalisation per channel over samples, steps and positions; it folds into the layer before it."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.inner = nn.BatchNorm1d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim < 3:
+            raise NetworkError(f"BatchNorm must be given (T, B, channels, ...), not {tuple(x.shape)}")
+        frames = x.flatten(0, 1)
+        result: Tensor = self.inner(frames.flatten(2) if frames.ndim > 2 else frames)
+        return result.reshape(x.shape)
+
+
+class Dropout(nn.Module):
+    """Dropout that drops the same neurons in every step of a sample."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        self.inner = nn.Dropout(p)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask: Tensor = self.inner(torch.ones_like(x[:1]))
+        return x * mask
+
+
+class Flatten(nn.Module):
+    """(T, B, C, H, W) to (T, B, C*H*W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(2)
