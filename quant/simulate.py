@@ -1,0 +1,263 @@
+"""The float network on a batch of samples: the rule of :mod:`quant.model` in numpy."""
+
+from collections.abc import Callable, Collection
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .errors import NetworkError
+from .graph import INPUT
+from .ir import Input, lfsr_thresholds
+from .model import FloatNetwork, FloatPopulation
+from .ops import Operator
+from .result import Result
+
+__all__ = ["Watcher", "run_float"]
+
+Array = NDArray[Any]
+Watcher = Callable[[str, Array, Array | None], None]
+
+_BATCH = 512
+_RECORDS = ("spikes", "membranes", "currents")
+
+
+def run_float(
+    model: FloatNetwork,
+    inputs: Array,
+    *,
+    record: Collection[str] = (),
+    dtype: DTypeLike = np.float64,
+    watch: Watcher | None = None,
+) -> Result:
+    """Run a float network.
+
+    With dyadic parameters float64 is exact, so that spikes compare with those of an integer network.
+
+    Parameters
+    ----------
+    model : FloatNetwork
+    inputs : array of int, (B, T, N) or (B, N)
+        Integers in the input's range: per step of kind ``events``, whose T may differ from ``model.steps``, and per
+        sample of the others.
+    record : collection of str
+        What to keep of every step: ``"spikes"``, ``"membranes"``, ``"currents"``.
+    dtype : dtype
+        float64 or float32.
+    watch : callable, optional
+        Called after each step of each population with its name, its stored membranes V and the stored
+        currents I of second-order neurons (else None), both ``(b, N)`` of some of the samples.
+
+    Raises
+    ------
+    NetworkError
+        If the inputs do not fit the network.
+    """
+    for name in record:
+        if name not in _RECORDS:
+            raise NetworkError(f"Record must be of {', '.join(_RECORDS)}, not {name!r}")
+    values = _checked(model.input, np.asarray(inputs))
+    runs = [
+        _Run(model, values[start : start + _BATCH], record, np.dtype(dtype), watch).result()
+        for start in range(0, max(1, len(values)), _BATCH)
+    ]
+    return _joined(runs)
+
+
+def _checked(expected: Input, inputs: Array) -> Array:
+    if inputs.dtype.kind not in "iub":
+        raise NetworkError(f"Inputs must be integers, not {inputs.dtype}")
+    shape = "(samples, steps, {})" if expected.kind == "events" else "(samples, {})"
+    if inputs.ndim != shape.count(",") + 1 or inputs.shape[-1] != expected.size:
+        raise NetworkError(f"Inputs must be of shape {shape.format(expected.size)}, not {inputs.shape}")
+    if inputs.size and (inputs.min() < expected.low or inputs.max() > expected.high):
+        raise NetworkError(
+            f"Inputs must be between {expected.low} and {expected.high}, not {inputs.min()} to {inputs.max()}"
+        )
+    return inputs
+
+
+def _joined(runs: list[Result]) -> Result:
+    first, *others = runs
+    if not others:
+        return first
+
+    def mapping(field: str) -> dict[str, Array]:
+        return {key: np.concatenate([getattr(run, field)[key] for run in runs]) for key in getattr(first, field)}
+
+    return Result(
+        answers=np.concatenate([run.answers for run in runs]),
+        scores=np.concatenate([run.scores for run in runs]),
+        **{field: mapping(field) for field in ("counts", "totals", *_RECORDS)},
+    )
+
+
+@lru_cache(maxsize=4)
+def _rate_thresholds(seed: int, bits: int, steps: int, pixels: int) -> Array:
+    return lfsr_thresholds(seed=seed, bits=bits, count=steps * pixels).reshape(steps, pixels)
+
+
+class _Neurons:
+    """State of one population of ``batch`` samples."""
+
+    def __init__(self, population: FloatPopulation, batch: int, dtype: np.dtype[Any]):
+        def spread(values: Any) -> Array:
+            return population.per_neuron(values).astype(dtype)
+
+        self.population = population
+        self.numbers = {
+            name: spread(value)
+            for name in ("threshold", "reset_value", "reset_amount", "decay", "bias", "current_decay")
+            if (value := getattr(population, name)) is not None
+        }
+        self.membranes = np.tile(spread(population.initial), (batch, 1))
+        self.currents = np.zeros_like(self.membranes)
+        self.latched = np.zeros(self.membranes.shape, bool)
+        self.total = np.zeros_like(self.membranes)
+
+    def step(self, drive: Array) -> Array:
+        """Spikes of one step, int8, that ``drive`` arrives in; H is left in :attr:`total`."""
+        if "current_decay" in self.numbers:
+            drive = self.currents + drive
+            self.currents = drive * self.numbers["current_decay"]
+        total = self.membranes + self.numbers["bias"] + drive
+        self.total = np.maximum(total, 0) if self.population.rectify else total
+        spikes = self._spikes()
+        self.membranes = self._kept(spikes) * self.numbers["decay"]
+        return spikes
+
+    def _spikes(self) -> Array:
+        if self.population.threshold is None:
+            return np.zeros(self.total.shape, np.int8)
+        threshold = self.numbers["threshold"]
+        reaches = np.greater if self.population.strict else np.greater_equal
+        spikes = reaches(self.total, threshold).astype(np.int8)
+        if self.population.ternary:
+            spikes -= reaches(-self.total, threshold)
+        if self.population.reset == "latch":
+            spikes[self.latched] = 0
+            self.latched |= spikes != 0
+        return spikes
+
+    def _kept(self, spikes: Array) -> Array:
+        reset = self.population.reset
+        if reset == "zero":
+            return np.where(spikes != 0, self.numbers["reset_value"], self.total)
+        if reset == "subtract":
+            return self.total - spikes * self.numbers["reset_amount"]
+        return np.where(self.latched, 0, self.total) if reset == "latch" else self.total
+
+
+class _Run:
+    """One batch of samples through a network."""
+
+    def __init__(
+        self,
+        model: FloatNetwork,
+        inputs: Array,
+        record: Collection[str],
+        dtype: np.dtype[Any],
+        watch: Watcher | None,
+    ):
+        self.model, self.inputs, self.dtype, self.watch = model, inputs, dtype, watch
+        self.constants: dict[tuple[str, int], Array] = {}
+        self.constant = model.input.kind == "current"
+        self.steps = inputs.shape[1] if model.input.kind == "events" else model.steps
+        self.neurons = {item.name: _Neurons(item, len(inputs), dtype) for item in model.populations}
+        self.operators = {
+            name: [(item, Operator(item, model.shape_of(item.source), dtype)) for item in model.incoming(name)]
+            for name in model.order
+        }
+        shape = {name: (len(inputs), item.population.size) for name, item in self.neurons.items()}
+        self.counts = {name: np.zeros(size, np.int64) for name, size in shape.items()}
+        self.totals = {name: np.zeros(len(inputs), np.int64) for name in (INPUT, *shape)}
+        kept = {
+            "spikes": list(shape),
+            "membranes": list(shape),
+            "currents": [item.name for item in model.populations if item.current_decay is not None],
+        }
+        self.records: dict[str, dict[str, Array]] = {
+            key: {
+                name: np.zeros((len(inputs), self.steps, shape[name][1]), np.int8 if key == "spikes" else dtype)
+                for name in (kept[key] if key in record else ())
+            }
+            for key in _RECORDS
+        }
+        readout = self.neurons[model.readout.population]
+        self.first = np.full(shape[readout.population.name], self.steps, np.int64)
+        self.reduced = np.zeros_like(readout.membranes)
+
+    def result(self) -> Result:
+        before = {name: np.zeros(values.shape, np.int8) for name, values in self.counts.items()}
+        before[INPUT] = np.zeros((len(self.inputs), self.model.input.size), self.inputs.dtype)
+        for step in range(self.steps):
+            now: dict[str, Array] = {INPUT: self._input(step)}
+            if step == 0 or not self.constant:
+                self.totals[INPUT] += np.count_nonzero(now[INPUT], axis=1)
+            for name in self.model.order:
+                now[name] = self.neurons[name].step(self._drive(name, step, now, before))
+                self._note(name, step, now[name])
+            self._read(step, now[self.model.readout.population])
+            before = now
+        scores = self._scores()
+        smallest = self.model.readout.kind == "first_spike"
+        answers = (np.argmin if smallest else np.argmax)(scores, axis=1)
+        return Result(answers=answers, scores=scores, counts=self.counts, totals=self.totals, **self.records)
+
+    def _input(self, step: int) -> Array:
+        kind, high = self.model.input.kind, self.model.input.high
+        if kind == "events":
+            return self.inputs[:, step]
+        if kind == "rate":
+            numbers = _rate_thresholds(self.model.input.seed, high.bit_length(), self.steps, self.model.input.size)
+            return (self.inputs > numbers[step]).astype(np.int8)
+        if kind == "latency":
+            when = (high - self.inputs.astype(np.int64)) * self.steps // (high + 1)
+            return ((self.inputs > 0) & (when == step)).astype(np.int8)
+        return self.inputs
+
+    def _drive(self, name: str, step: int, now: dict[str, Array], before: dict[str, Array]) -> Array:
+        drive = np.zeros_like(self.neurons[name].membranes)
+        for index, (connection, operator) in enumerate(self.operators[name]):
+            lsb = self.dtype.type(self.model.lsb_of(connection.source))
+            if connection.source != INPUT or not self.constant:
+                drive += operator((before if connection.delay else now)[connection.source]) * lsb
+                continue
+            if step == 0:
+                self.constants[name, index] = operator(now[INPUT]) * lsb
+            drive += self.constants[name, index]
+        return drive
+
+    def _note(self, name: str, step: int, spikes: Array) -> None:
+        neurons = self.neurons[name]
+        self.counts[name] += spikes
+        self.totals[name] += np.count_nonzero(spikes, axis=1)
+        values = {"spikes": spikes, "membranes": neurons.membranes, "currents": neurons.currents}
+        for key, recorded in self.records.items():
+            if name in recorded:
+                recorded[name][:, step] = values[key]
+        if self.watch is not None:
+            second = neurons.population.current_decay is not None
+            self.watch(name, neurons.membranes, neurons.currents if second else None)
+
+    def _read(self, step: int, spikes: Array) -> None:
+        self.first[(spikes != 0) & (self.first == self.steps)] = step
+        total, reduce = self.neurons[self.model.readout.population].total, self.model.readout.reduce
+        if reduce == "sum":
+            self.reduced = self.reduced + total
+        elif reduce == "last" or step == 0:
+            self.reduced = total
+        else:
+            self.reduced = np.maximum(self.reduced, total)
+
+    def _scores(self) -> Array:
+        readout = self.model.readout
+        if readout.kind == "membrane":
+            return self.reduced
+        if readout.kind == "linear":
+            return self.counts[readout.population] @ readout.weights.T + readout.bias
+        if readout.kind == "first_spike":
+            earliest = self.first.min(axis=1, keepdims=True)
+            return np.where(self.first == earliest, self.first, self.steps)
+        return self.counts[readout.population]
