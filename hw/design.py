@@ -1,0 +1,70 @@
+"""Design: everything that is generated for a network."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from quant.ir import Network
+
+from .layout import BeatLayout
+from .plan import CorePlan, NetworkPlan, plan_network
+from .verilog import to_verilog
+
+__all__ = ["Design", "generate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """Hardware of a network. What takes time is made when it is asked for.
+
+    Parameters
+    ----------
+    plan : NetworkPlan
+    """
+
+    plan: NetworkPlan
+
+    @property
+    def network(self) -> Network:
+        """The network that this computes."""
+        return self.plan.network
+
+    @property
+    def name(self) -> str:
+        """Name of the Verilog module."""
+        return f"spikeloom_{self.network.name}"
+
+    @property
+    def cores(self) -> tuple[CorePlan, ...]:
+        """Cores in the order of the stream."""
+        return self.plan.cores
+
+    @property
+    def classes(self) -> int:
+        """Number of scores of an answer."""
+        return self.cores[-1].population.size
+
+    @property
+    def score_width(self) -> int:
+        """Width in bits of a score, signed."""
+        return self.plan.score_width
+
+    @property
+    def input_layout(self) -> BeatLayout:
+        """Layout of an input beat."""
+        return BeatLayout(self.cores[0].inputs, self.cores[0].values)
+
+    @cached_property
+    def verilog(self) -> str:
+        """Verilog of the module, for use in other designs."""
+        return to_verilog(self.plan, self.name)
+
+    @cached_property
+    def instrumented(self) -> str:
+        """Verilog of the same cores, with ports that trace and pause."""
+        return to_verilog(self.plan, self.name, instrumented=True)
+
+
+def generate(network: Network, *, lanes: int | Mapping[str, int] | None = None, early_stop: bool = True) -> Design:
+    """Hardware of a network; the parameters and errors are those of :func:`hw.plan.plan_network`."""
+    return Design(plan=plan_network(network, lanes=lanes, early_stop=early_stop))
