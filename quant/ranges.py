@@ -118,17 +118,19 @@ def bounds_of(population: "Population", drive: Range) -> Bounds:
 
 
 def _kept(population: "Population", total: Range) -> Range:
-    if population.reset == "zero":
-        return total | _extremes(population.reset_value)
-    if population.reset == "latch":
-        return total | Range(0, 0)
     if population.reset == "none":
         return total
+    most = int(population.threshold.max()) - 1
+    quiet = Range(max(total.low, -most) if population.ternary else total.low, min(total.high, most))
+    if population.reset == "zero":
+        return quiet | _extremes(population.reset_value)
+    if population.reset == "latch":
+        return quiet | Range(0, 0)
     amount, threshold = population.per_neuron(population.reset_amount), population.per_neuron(population.threshold)
     after = [np.minimum(threshold, total.high) - amount, total.high - amount]
     if population.ternary:
         after += [amount - np.minimum(threshold, -total.low), total.low + amount]
-    return total | _extremes(*after)
+    return quiet | _extremes(*after)
 
 
 def _product(population: "Population", value: Range, decay: Any, what: str) -> Range:

@@ -38,7 +38,7 @@ def weight_limits(bits: int) -> tuple[int, int]:
 def round_weights(weights: Any, scale: Any, bits: int) -> Integers:
     """Weights in LSB of ``scale``: to nearest, halves to even, clipped to ``bits`` signed bits."""
     low, high = weight_limits(bits)
-    return np.clip(np.rint(np.asarray(weights, np.float64) / scale), low, high).astype(np.int64)
+    return np.clip(np.rint(_quotient(weights, scale)), low, high).astype(np.int64)
 
 
 def round_threshold(threshold: Any, unit: Any, *, strict: bool, what: str = "Threshold") -> Integers:
@@ -52,9 +52,9 @@ def round_threshold(threshold: Any, unit: Any, *, strict: bool, what: str = "Thr
     NetworkError
         If it is below 1 or does not fit 32 bits.
     """
-    quotient = np.asarray(threshold, np.float64) / unit
+    quotient = _quotient(threshold, unit)
     nearest = np.rint(quotient)
-    snapped = np.where(np.abs(quotient - nearest) <= _NOISE * np.abs(quotient), nearest, quotient)
+    snapped = np.where(np.isclose(quotient, nearest, rtol=_NOISE, atol=0), nearest, quotient)
     return _fitting(np.floor(snapped) + 1 if strict else np.ceil(snapped), what, least=1)
 
 
@@ -66,7 +66,7 @@ def round_amount(amount: Any, unit: Any, *, what: str = "Amount") -> Integers:
     NetworkError
         If it does not fit 32 bits.
     """
-    return _fitting(np.rint(np.asarray(amount, np.float64) / unit), what, least=-LIMIT)
+    return _fitting(np.rint(_quotient(amount, unit)), what, least=-LIMIT)
 
 
 def round_decay(decay: Any, bits: int, *, what: str = "Decay") -> Decay:
@@ -82,6 +82,11 @@ def round_decay(decay: Any, bits: int, *, what: str = "Decay") -> Decay:
     while shift and not (numerators & 1).any():
         numerators, shift = numerators >> 1, shift - 1
     return Decay(numerator=numerators, shift=shift)
+
+
+def _quotient(values: Any, unit: Any) -> NDArray[np.float64]:
+    with np.errstate(over="ignore"):  # infinity is refused by name, further on
+        return np.asarray(np.asarray(values, np.float64) / unit)
 
 
 def _fitting(values: NDArray[np.float64], what: str, *, least: int) -> Integers:

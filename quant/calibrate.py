@@ -1,0 +1,212 @@
+"""Calibration: the LSB of each channel's weights, and the ranges of the membranes on samples."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import NetworkError
+from .graph import Shape, Synapses
+from .ir import Decay, Network
+from .model import FloatInput, FloatNetwork, FloatPopulation, FloatReadout
+from .ranges import Range
+from .rounding import weight_limits
+from .simulate import run_float
+
+__all__ = ["METHODS", "as_float", "by_channel", "exact_scale", "fitted_scale", "measured_ranges", "population_scale"]
+
+METHODS = ("mse", "max", "percentile")
+
+_FRACTIONS = np.linspace(0.2, 1.2, 101)
+_PERCENTILE = 99.9
+_GRID_NOISE = 2.0**-20
+_WIDEST = 32.0
+
+Floats = NDArray[np.float64]
+
+
+def by_channel(connection: Synapses, target: Shape) -> Floats:
+    """Weights of a connection as ``(C, weights of the channel)``, C the channels of the target."""
+    weights = np.asarray(connection.weights, np.float64)
+    if connection.kind == "conv_transpose2d":
+        inputs, outputs, *kernel = weights.shape
+        grouped = weights.reshape(connection.groups, inputs // connection.groups, outputs, *kernel)
+        weights = grouped.swapaxes(1, 2)
+    if weights.ndim == 0:
+        weights = np.full(target[0], weights)
+    return weights.reshape(target[0], -1)
+
+
+def fitted_scale(rows: Floats, bits: int, method: str = "mse") -> Floats:
+    """LSB of each row of weights, ``(C,)``; 0 of a row of zeros.
+
+    Parameters
+    ----------
+    rows : array of float, (C, K)
+    bits : int
+        Width of a weight, with its sign.
+    method : str
+        ``max``: the largest weight just fits. ``percentile``: 99.9 % of the weights fit, the others are clipped.
+        ``mse``: of 101 LSBs from 0.2 to 1.2 times that of ``max``, the one of the smallest mean square error.
+    """
+    low, high = weight_limits(bits)
+    largest = np.maximum(rows.max(axis=1) / high, rows.min(axis=1) / low)
+    if method == "max":
+        return largest
+    if method == "percentile":
+        clipped = np.percentile(np.abs(rows), _PERCENTILE, axis=1) / high
+        return np.where(clipped > 0, np.minimum(clipped, largest), largest)
+    if method != "mse":
+        raise NetworkError(f"Calibration method must be one of {', '.join(METHODS)}, not {method!r}")
+    errors = [_square_error(rows, largest * fraction, low, high) for fraction in _FRACTIONS]
+    return largest * _FRACTIONS[np.argmin(errors, axis=0)]
+
+
+def _square_error(rows: Floats, scale: Floats, low: int, high: int) -> Floats:
+    divisor = np.where(scale > 0, scale, 1)[:, None]
+    rounded = np.clip(np.rint(rows / divisor), low, high) * divisor
+    return ((rows - rounded) ** 2).sum(axis=1)
+
+
+def exact_scale(rows: Floats, amounts: Floats, bits: int, *, fine: bool) -> Floats:
+    """LSB of each row of which all its weights are whole multiples that fit, ``(C,)``; 0 where there is none.
+
+    The largest of which the row's ``amounts``, ``(C, K')``, are multiples too. If there is none, or if ``fine``, it is
+    halved while the weights fit: that costs membrane bits alone, and what must be rounded is rounded less.
+    """
+    joint = _largest_grid(rows, np.hstack([rows, amounts]), bits)
+    scale = np.where(joint > 0, joint, _largest_grid(rows, rows, bits))
+    divisible = fine | (joint == 0)
+    for _ in range(bits):
+        scale = np.where(divisible & _fit(rows, scale / 2, bits), scale / 2, scale)
+    return scale
+
+
+def _largest_grid(rows: Floats, values: Floats, bits: int) -> Floats:
+    largest = np.abs(rows).max(axis=1)
+    scale = np.zeros(len(rows))
+    for parts in range(1 << (bits - 1), 0, -1):
+        lsb = largest / parts
+        scale = np.where(_fit(rows, lsb, bits) & _are_multiples(values, lsb), lsb, scale)
+    return scale
+
+
+def _fit(rows: Floats, lsb: Floats, bits: int) -> NDArray[np.bool_]:
+    low, high = weight_limits(bits)
+    weights = np.rint(rows / np.where(lsb > 0, lsb, 1)[:, None])
+    return (lsb > 0) & (weights.min(axis=1) >= low) & (weights.max(axis=1) <= high)
+
+
+def _are_multiples(values: Floats, lsb: Floats) -> NDArray[np.bool_]:
+    quotient = values / np.where(lsb > 0, lsb, 1)[:, None]
+    tolerance = _GRID_NOISE * np.clip(np.abs(quotient).max(axis=1), 1, 1e4)
+    return np.abs(quotient - np.rint(quotient)).max(axis=1) <= tolerance
+
+
+def population_scale(model: FloatNetwork, name: str, bits: int, method: str = "mse") -> Floats:
+    """LSB of the weights of a population's first connection, one or per channel; others as in ``model.scales``.
+
+    Weights on a grid that fits are kept exactly. A population read by its membranes gets one scale, for its channels
+    are compared. A channel without weights gets the largest scale of the others.
+    """
+    population = model[name]
+    target, incoming = population.shape, model.incoming(name)
+    worth = model.lsb_of(incoming[0].source)
+    rows = np.hstack([by_channel(item, target) * (model.lsb_of(item.source) / worth) for item in incoming])
+    amounts = _amounts(population) / worth
+    threshold = (
+        None if population.threshold is None else _channels(population, population.threshold).min(axis=1) / worth
+    )
+    if name == model.readout.population and model.readout.kind == "membrane":
+        rows, amounts = rows.reshape(1, -1), amounts.reshape(1, -1)
+    exact = exact_scale(rows, amounts, bits, fine=_leaks(population))
+    fitted = _narrowed(fitted_scale(rows, bits, method), threshold)
+    scale = np.where(exact > 0, exact, fitted)
+    largest = scale.max() or (1.0 if threshold is None else float(threshold.max())) or 1.0
+    scale = np.where(scale > 0, scale, largest)
+    return scale.reshape(()) if len(scale) == 1 else scale
+
+
+def _channels(population: FloatPopulation, values: Any) -> Floats:
+    return population.per_neuron(values).reshape(population.shape[0], -1)
+
+
+def _amounts(population: FloatPopulation) -> Floats:
+    """What is rounded to the unit besides weights and threshold, ``(C, K)``."""
+    names = ("bias", "initial", "reset_value", "reset_amount")
+    values = [value for name in names if (value := getattr(population, name)) is not None]
+    return np.hstack([_channels(population, value) for value in values])
+
+
+def _leaks(population: FloatPopulation) -> bool:
+    decays = [population.decay] if population.current_decay is None else [population.decay, population.current_decay]
+    return any(not np.isin(decay, (0.0, 1.0)).all() for decay in decays)
+
+
+def _narrowed(scale: Floats, threshold: Floats | None) -> Floats:
+    """Scales, none so small that its channel's threshold is 32 times the median's: it would widen all membranes."""
+    used = scale > 0
+    if threshold is None or not used.any() or not (threshold > 0).all() or len(scale) == 1:
+        return scale
+    most = _WIDEST * np.median(threshold[used] / scale[used])
+    return np.where(used, np.maximum(scale, threshold / most), scale)
+
+
+def as_float(network: Network) -> FloatNetwork:
+    """The integer network as a float network in units of its LSBs: without rails and without rounding of decays."""
+
+    def decay(value: Decay | None) -> Any:
+        return None if value is None else value.numerator / 2.0**value.shift
+
+    names = (
+        "name",
+        "shape",
+        "threshold",
+        "reset",
+        "reset_value",
+        "reset_amount",
+        "rectify",
+        "ternary",
+        "bias",
+        "initial",
+    )
+    source, readout = network.input, network.readout
+    return FloatNetwork(
+        name=network.name,
+        steps=network.steps,
+        input=FloatInput(shape=source.shape, kind=source.kind, low=source.low, high=source.high, seed=source.seed),
+        populations=tuple(
+            FloatPopulation(
+                **{name: getattr(item, name) for name in names},
+                decay=decay(item.decay),
+                current_decay=decay(item.current_decay),
+            )
+            for item in network.populations
+        ),
+        connections=network.connections,
+        readout=FloatReadout(
+            population=readout.population,
+            kind=readout.kind,
+            weights=readout.weights,
+            bias=readout.bias,
+            reduce=readout.reduce,
+        ),
+        metadata=network.metadata,
+    )
+
+
+def measured_ranges(model: FloatNetwork, inputs: NDArray[Any]) -> Mapping[str, tuple[Range, Range]]:
+    """Ranges of the stored membranes and of the stored currents of each population on samples, rounded outward."""
+    ranges = {name: (Range(0, 0), Range(0, 0)) for name in model.order}
+
+    def watch(name: str, membranes: NDArray[Any], currents: NDArray[Any] | None) -> None:
+        state, current = ranges[name]
+        ranges[name] = state | _range(membranes), current if currents is None else current | _range(currents)
+
+    run_float(model, inputs, watch=watch)
+    return ranges
+
+
+def _range(values: NDArray[Any]) -> Range:
+    return Range(int(np.floor(values.min(initial=0))), int(np.ceil(values.max(initial=0))))
