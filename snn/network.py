@@ -50,7 +50,7 @@ class SpikingNetwork(nn.Module):
         """Spikes of every neuron, each (T, B, ...)."""
         frames = inputs[None] if self.input.kind == "current" else inputs.movedim(1, 0)
         x = frames.reshape(*frames.shape[:2], *self.input.shape).to(self._dtype) * self.input.lsb
-        spikes = []
+        spikes: list[Tensor] = []
         for layer in self.layers:
             if not isinstance(layer, Neuron):
                 x = layer(x)

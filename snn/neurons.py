@@ -224,8 +224,10 @@ class KLIF(LIF):
         self.k = nn.Parameter(torch.tensor(float(k)))
 
     def step(self, current: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        total = torch.relu(self.k * self.charge(current, state[0]))
+        total = self.k * self.charge(current, state[0])
+        # The threshold is positive: this spikes as the rectified membrane does, and a dead neuron still learns.
         spike = self.surrogate(total - self.threshold)
+        total = torch.relu(total)
         if self.scale_reset:
             return spike, (self.after(total / self.k, spike, self.threshold / self.k),)
         return spike, (self.after(total, spike, self.threshold),)

@@ -1,0 +1,198 @@
+"""Synapses and neurons of the integer contract in torch: they compute integers, and have gradients.
+
+Weights and biases are floats, used rounded by :mod:`quant.rounding`, in float64. The rule of a step is that of
+:mod:`quant.ir`. Backward, rounding and floor pass the gradient on as it is, a clipped weight passes none, and a spike
+has a surrogate gradient by (H - theta) / theta.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from quant.graph import Shape
+from quant.ir import Connection, Decay, Population
+from quant.rounding import round_amount, round_weights
+
+from .surrogate import Surrogate
+
+__all__ = ["IntegerNeurons", "IntegerSynapses"]
+
+
+def _through(forward: Tensor, backward: Tensor) -> Tensor:
+    """The value of the one with the gradient of the other."""
+    return backward + (forward - backward).detach()
+
+
+def _tensor(values: NDArray[Any], dtype: torch.dtype) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, np.float64)).to(dtype)
+
+
+class IntegerSynapses(nn.Module):
+    """One connection: float weights that are used rounded.
+
+    Parameters
+    ----------
+    connection : Connection
+        Its integer weights are not used.
+    weights : array of float
+    scale : array of float
+        LSB of the weights; of a shape that divides them.
+    source : tuple of int
+        Shape of the source.
+    dtype : torch.dtype
+        It must hold every sum exactly.
+    """
+
+    def __init__(
+        self, connection: Connection, weights: NDArray[Any], scale: NDArray[Any], source: Shape, dtype: torch.dtype
+    ) -> None:
+        super().__init__()
+        self.connection, self.source_shape, self.scale = connection, source, scale
+        self.stride = connection.stride or (1, 1)
+        spread = np.broadcast_to(weights, connection.weights.shape)
+        self.weights = nn.Parameter(_tensor(spread, torch.float32))
+        self.register_buffer("inverse", _tensor(1 / np.broadcast_to(scale, spread.shape), dtype))
+        self.inverse: Tensor
+
+    def integers(self) -> NDArray[np.int64]:
+        """Weights as the integer network has them."""
+        return round_weights(self.weights.detach().numpy(), self.scale, self.connection.weight_bits)
+
+    def rounded(self) -> Tensor:
+        """Weights as integers, with a gradient where they are not clipped."""
+        half = 1 << (self.connection.weight_bits - 1)
+        exact = (self.weights * self.inverse).clamp(-half - 0.5, half - 0.5)
+        return _through(_tensor(self.integers(), exact.dtype), exact)
+
+    def forward(self, values: Tensor, weights: Tensor) -> Tensor:
+        """What arrives at the targets, (B, N_target), of the sources' values (B, N_source)."""
+        maps = values.reshape(-1, *self.source_shape)
+        if self.connection.pool != (1, 1):
+            maps = functional.avg_pool2d(maps, self.connection.pool, divisor_override=1)
+        arrived: Tensor = getattr(self, f"_{self.connection.kind}")(maps, weights)
+        return arrived.flatten(1)
+
+    def _dense(self, maps: Tensor, weights: Tensor) -> Tensor:
+        return functional.linear(maps.flatten(1), weights)
+
+    def _identity(self, maps: Tensor, weights: Tensor) -> Tensor:
+        return maps * (weights.reshape(-1, 1, 1) if weights.ndim == 1 and maps.ndim == 4 else weights)
+
+    def _max_pool(self, maps: Tensor, weights: Tensor) -> Tensor:
+        rows, columns = self.connection.padding
+        padded = functional.pad(maps, (columns, columns, rows, rows))
+        return self._identity(functional.max_pool2d(padded, self.connection.kernel or 1, self.stride), weights)
+
+    def _conv2d(self, maps: Tensor, weights: Tensor) -> Tensor:
+        item = self.connection
+        return functional.conv2d(maps, weights, None, self.stride, item.padding, groups=item.groups)
+
+    def _conv_transpose2d(self, maps: Tensor, weights: Tensor) -> Tensor:
+        item = self.connection
+        return functional.conv_transpose2d(
+            maps, weights, None, self.stride, item.padding, item.output_padding, item.groups
+        )
+
+
+class IntegerNeurons(nn.Module):
+    """One population: a float bias that is used rounded, and integers that stay.
+
+    Parameters
+    ----------
+    population : Population
+        Its bias is not used.
+    bias : array of float
+    unit : array of float
+        What the integer 1 of a membrane is worth, one or per channel.
+    surrogate : Surrogate
+    dtype : torch.dtype
+        It must hold every sum exactly.
+    """
+
+    def __init__(
+        self, population: Population, bias: NDArray[Any], unit: NDArray[Any], surrogate: Surrogate, dtype: torch.dtype
+    ) -> None:
+        super().__init__()
+        self.surrogate, self.dtype = surrogate, dtype
+        channels = (population.shape[0], *(1,) * (len(population.shape) - 1))
+        self.unit = np.broadcast_to(unit, population.shape[:1]).reshape(channels)
+        if bias.shape != population.shape:
+            bias = np.broadcast_to(bias.reshape(-1), population.shape[:1]).reshape(channels)
+        self.bias = nn.Parameter(_tensor(bias, torch.float32))
+        self.register_buffer("inverse", _tensor(1 / self.unit, dtype))
+        self.inverse: Tensor
+        self.load(population)
+
+    def load(self, population: Population) -> None:
+        """Take the integers of a population; not its bias."""
+        self.population = population
+        self.threshold = None if population.threshold is None else self._spread(population.threshold)
+        self.amount = None if population.reset_amount is None else self._spread(population.reset_amount)
+        self.value, self.initial = self._spread(population.reset_value), self._spread(population.initial)
+        self.decay = self._fraction(population.decay)
+        self.current_decay = self._fraction(population.current_decay) if population.current_decay is not None else None
+
+    def _spread(self, values: Any) -> Tensor:
+        return _tensor(self.population.per_neuron(values), self.dtype)
+
+    def _fraction(self, decay: Decay) -> tuple[Tensor, Decay]:
+        return self._spread(decay.numerator), decay
+
+    def integers(self) -> NDArray[np.int64]:
+        """Bias as the integer network has it, one or per channel or per neuron."""
+        return round_amount(self.bias.detach().numpy(), self.unit)
+
+    def rounded(self) -> Tensor:
+        """Bias as integers, per neuron, with a gradient."""
+        exact = self.bias * self.inverse
+        return _through(_tensor(self.integers(), exact.dtype), exact).expand(self.population.shape).flatten()
+
+    def start(self, batch: int) -> None:
+        """Begin a sample."""
+        self.membrane = self.initial.expand(batch, -1)
+        self.fired = torch.zeros_like(self.membrane)
+        self.current = torch.zeros_like(self.membrane)
+
+    def step(self, drive: Tensor, bias: Tensor) -> Tensor:
+        """Spikes of one step."""
+        item = self.population
+        if self.current_decay is not None:
+            drive = self.current + drive
+            self.current = self._leaked(drive, self.current_decay, item.current_min, item.current_max)
+        total = self.membrane + bias + drive
+        spike = self._spike(total)
+        kept = self._kept(torch.relu(total) if item.rectify else total, spike)
+        self.membrane = self._leaked(kept, self.decay, item.state_min, item.state_max)
+        return spike
+
+    def _spike(self, total: Tensor) -> Tensor:
+        if self.threshold is None:
+            return torch.zeros_like(total)
+        # Thresholds are positive, so that rectified or not, H reaches them alike.
+        spike = self.surrogate((total - self.threshold) / self.threshold)
+        if self.population.ternary:
+            held = torch.relu(total) if self.population.rectify else total
+            spike = spike - self.surrogate((-held - self.threshold) / self.threshold)
+        if self.population.reset == "latch":
+            spike = spike * (1 - self.fired)
+            self.fired = self.fired + spike.abs()
+        return spike
+
+    def _kept(self, total: Tensor, spike: Tensor) -> Tensor:
+        reset, size = self.population.reset, spike.abs()
+        if reset == "zero":
+            return total * (1 - size) + self.value * size
+        if reset == "subtract" and self.amount is not None:
+            return total - spike * self.amount
+        return total * (1 - self.fired.detach()) if reset == "latch" else total
+
+    @staticmethod
+    def _leaked(value: Tensor, fraction: tuple[Tensor, Decay], low: int, high: int) -> Tensor:
+        numerator, decay = fraction
+        exact = value * (numerator / (1 << decay.shift))
+        shifted = torch.floor((value * numerator + decay.half) / (1 << decay.shift))
+        return _through(shifted, exact).clamp(low, high)
