@@ -1,0 +1,149 @@
+"""Drives: what connections bring to their targets, for many steps at once, by exact floating-point products.
+
+A product of matrices is fastest in float32, and exact there as long as no sum can leave ±2**24 (float64: 2**53),
+whatever the order of its terms. The bounds of the sums are known from the weights, so the type is chosen, not hoped
+for. Where they leave bits to spare, several targets share one float as fields of a few bits each::
+
+    product = sum over j of field_j * 2**(bits * j),      low <= field_j < low + 2**bits
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from quant.graph import Shape, Synapses
+from quant.ir import Connection
+from quant.ops import Operator
+from quant.ranges import Range, fan_in
+
+__all__ = ["Drive"]
+
+Array = NDArray[Any]
+
+_BLOCK_BYTES = 2 << 20
+_MANTISSA: dict[DTypeLike, int] = {np.float32: 24, np.float64: 53}
+_WORTH_PACKING = 32
+
+
+class Drive:
+    """A connection, applied to all steps of a batch.
+
+    Parameters
+    ----------
+    connection : Connection
+    source_shape : tuple of int
+    values : Range
+        Range of the values of the source.
+    dtype : dtype
+        Type of the result, an integer type that holds every sum.
+    """
+
+    def __init__(self, connection: Connection, source_shape: Shape, values: Range, dtype: DTypeLike):
+        self.connection = connection
+        self.dtype = np.dtype(dtype)
+        self.size = int(np.prod(connection.target_shape(source_shape)))
+        sums = fan_in(connection, source_shape, values)
+        exact: Any = next((t for t, bits in _MANTISSA.items() if _largest(sums) <= 1 << bits), self.dtype)
+        self._fields = _Fields.fitting(sums, self.size) if connection.kind == "dense" else None
+        if connection.kind in ("max_pool", "identity"):
+            exact = self.dtype
+        synapses: Synapses = connection
+        if self._fields is not None:
+            exact, synapses = self._fields.dtype, self._fields.packed(connection)
+        self._operator = Operator(synapses, source_shape, exact)
+
+    def __call__(self, values: Array, result: Array) -> None:
+        """Write what arrives.
+
+        Parameters
+        ----------
+        values : array, (T, B, N_source)
+            Values of the source, in any memory order.
+        result : array of dtype, (T, B, N_target)
+        """
+        taps = self.connection.weights[0, 0].size if self.connection.kind.startswith("conv") else 1
+        row_bytes = len(values) * values.shape[2] * self._operator.dtype.itemsize * taps
+        samples = max(1, _BLOCK_BYTES // row_bytes)
+        for start in range(0, values.shape[1], samples):
+            block = slice(start, start + samples)
+            self._block(values[:, block], result[:, block])
+
+    def _block(self, values: Array, result: Array) -> None:
+        rows = np.empty(values.shape, self._operator.dtype)
+        np.copyto(rows, values)
+        brought = self._operator(rows.reshape(-1, rows.shape[2])).reshape(*rows.shape[:2], -1)
+        if self._fields is None:
+            np.copyto(result, brought, casting="unsafe")
+        else:
+            self._fields.unpack(brought, result)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fields:
+    """How several targets share a float.
+
+    Parameters
+    ----------
+    dtype : dtype
+        float32 or float64.
+    count, bits : int
+        Fields in a float, bits of each.
+    low : int
+        Smallest value of a field.
+    """
+
+    dtype: Any
+    count: int
+    bits: int
+    low: int
+
+    @classmethod
+    def fitting(cls, sums: Range, targets: int) -> "_Fields | None":
+        """The fields that save most time: a float64 costs twice a float32. None if nothing can be shared."""
+        if targets < _WORTH_PACKING:
+            return None
+        bits = (sums.high - sums.low).bit_length()
+        counts = {dtype: _count(_largest(sums), bits, mantissa) for dtype, mantissa in _MANTISSA.items()}
+        dtype = np.float32 if 2 * counts[np.float32] >= counts[np.float64] else np.float64
+        if counts[dtype] < 2:
+            return None
+        return cls(dtype=dtype, count=counts[dtype], bits=bits, low=sums.low)
+
+    def packed(self, connection: Connection) -> Synapses:
+        """The connection with its targets in fields: field j of target i is target ``j * part + i``."""
+        targets, sources = connection.weights.shape
+        part = -(-targets // self.count)
+        spread = np.zeros((self.count * part, sources), np.int64)
+        spread[:targets] = connection.weights
+        shifts = self.bits * np.arange(self.count).reshape(-1, 1, 1)
+        weights = (spread.reshape(self.count, part, sources) << shifts).sum(axis=0)
+        return Synapses(
+            source=connection.source, target=connection.target, kind="dense", weights=weights, pool=connection.pool
+        )
+
+    def unpack(self, brought: Array, result: Array) -> None:
+        """Write the fields of ``(T, B, part)`` floats to ``(T, B, N_target)`` integers."""
+        word = np.int32 if self.dtype == np.float32 else np.int64
+        rest: NDArray[np.int64] = brought.astype(word)  # type: ignore[assignment]
+        rest -= self.low * sum(1 << (self.bits * field) for field in range(self.count))
+        part = brought.shape[2]
+        for field in range(self.count):
+            targets = result[:, :, field * part : (field + 1) * part]
+            value = rest & ((1 << self.bits) - 1)
+            value += self.low
+            np.copyto(targets, value[:, :, : targets.shape[2]], casting="unsafe")
+            rest >>= self.bits
+
+
+def _largest(values: Range) -> int:
+    return max(-values.low, values.high)
+
+
+def _count(largest: int, bits: int, mantissa: int) -> int:
+    """Number of fields of which no sum leaves the mantissa."""
+    count = 0
+    while largest * sum(1 << (bits * field) for field in range(count + 1)) <= 1 << mantissa and count * bits < mantissa:
+        count += 1
+    return count
