@@ -1,0 +1,320 @@
+"""Link: a sample comes in a frame, its answer goes out in a frame.
+
+A payload begins with a byte of two halves: the command in the low four bits, and a tag in the high four, which comes
+back in the response. Integers are little endian.
+
+==========  =================  ================================================================================
+command     request            response
+==========  =================  ================================================================================
+1 ``INFO``  nothing            9, then :meth:`LinkSpec.info`
+2 ``RUN``   beats, see below   10, then the network's output beats (the scores, then the answer) of ``score_bytes``
+                               each, sign extended; then, of 4 bytes each: the clock cycles from the end of the frame
+                               to the first score, and the number of spikes of every population
+any                            15, then a :class:`hw.frame.Fault`
+==========  =================  ================================================================================
+
+A beat takes ``beat_bytes`` bytes: the address in the low bits, above it the value in two's complement, above that the
+tick. The tick that ends the sample is not sent: the end of the frame is it. A step must hold an address once at most.
+
+Beats go into the network while the frame arrives; there is no memory for a frame. If it turns out to be bad, the link
+ends the sample, drops the answer, and responds with the fault. What the input does not have, an address, a value or a
+step, is never passed on.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+from amaranth import Array, Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .frame import Deframer, Fault, Framer
+from .layout import BeatLayout
+from .plan import NetworkPlan
+from .uart import ReceivedLayout
+
+__all__ = ["ERROR", "HASH_BYTES", "INFO", "RESPONSE", "RUN", "VERSION", "Link", "LinkSpec"]
+
+VERSION = 1
+INFO, RUN, RESPONSE, ERROR = 1, 2, 8, 15
+HASH_BYTES = 16
+_COUNTER_BITS = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkSpec:
+    """What a link must know of a network, and what it tells of it.
+
+    Parameters
+    ----------
+    plan : NetworkPlan
+        The network behind the link.
+    build_hash : bytes
+        16 bytes that name the build.
+    clock_hz : int
+        Clock of the network.
+    """
+
+    plan: NetworkPlan
+    build_hash: bytes = bytes(HASH_BYTES)
+    clock_hz: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.build_hash) != HASH_BYTES:
+            raise ValueError(f"Build hash must be {HASH_BYTES} bytes, not {len(self.build_hash)}")
+
+    @property
+    def layout(self) -> BeatLayout:
+        """Layout of an input beat."""
+        first = self.plan.cores[0]
+        return BeatLayout(first.inputs, first.values)
+
+    @property
+    def output(self) -> data.StructLayout:
+        """Layout of an output beat."""
+        return data.StructLayout({"data": signed(self.plan.score_width), "last": 1})
+
+    @property
+    def populations(self) -> int:
+        """Number of spike counters."""
+        return len(self.plan.cores)
+
+    @property
+    def classes(self) -> int:
+        """Number of scores."""
+        return self.plan.cores[-1].population.size
+
+    @property
+    def score_bytes(self) -> int:
+        """Bytes of a score, and of the answer."""
+        return -(-self.plan.score_width // 8)
+
+    @property
+    def beat_bytes(self) -> int:
+        """Bytes of a beat in a frame."""
+        return -(-(self.layout["address"].width + self.layout["value"].width + 1) // 8)
+
+    @property
+    def steps(self) -> int:
+        """Steps that a sample may bring: 1 if the network repeats its one step by itself."""
+        return 1 if self.plan.cores[0].steps else self.plan.network.steps
+
+    def info(self) -> bytes:
+        """Response to INFO after its first byte.
+
+        Version (1 byte), build hash (16), classes (2), populations (2), bytes of a score (1), bits of an address (1),
+        bits of a value (1), 0 (1), inputs (4), lowest and highest value (4 each), steps that a sample may bring (4),
+        clock in Hz (4).
+        """
+        return struct.pack(
+            "<B16sHHBBBxIiiII",
+            VERSION,
+            self.build_hash,
+            self.classes,
+            self.populations,
+            self.score_bytes,
+            self.layout["address"].width,
+            self.layout["value"].width,
+            self.plan.cores[0].inputs,
+            self.plan.cores[0].values.low,
+            self.plan.cores[0].values.high,
+            self.steps,
+            self.clock_hz,
+        )
+
+
+class Link(wiring.Component):
+    """Takes samples out of frames, puts answers into frames.
+
+    One frame at a time: while a sample runs and its answer goes out, no byte is taken.
+
+    Parameters
+    ----------
+    spec : LinkSpec
+
+    Members
+    -------
+    i : In(stream.Signature(ReceivedLayout()))
+        Bytes from the host.
+    o : Out(stream.Signature(8))
+        Bytes to the host.
+    beats : Out(stream.Signature(spec.layout))
+        To the network.
+    scores : In(stream.Signature(spec.output))
+        From the network.
+    fired : In(spec.populations)
+        From the network: a spike of each population in this cycle.
+    busy : Out(1)
+        A frame has begun, and its response has not gone out.
+    bad : Out(1)
+        The last frame was bad.
+    """
+
+    i: Any
+    o: Any
+    beats: Any
+    scores: Any
+    fired: Any
+    busy: Any
+    bad: Any
+
+    def __init__(self, spec: LinkSpec):
+        self.spec = spec
+        super().__init__(
+            {
+                "i": In(stream.Signature(ReceivedLayout())),
+                "o": Out(stream.Signature(8)),
+                "beats": Out(stream.Signature(spec.layout)),
+                "scores": In(stream.Signature(spec.output)),
+                "fired": In(spec.populations),
+                "busy": Out(1),
+                "bad": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.deframer = deframer = Deframer()
+        m.submodules.framer = framer = Framer()
+        wiring.connect(m, **{"link.i": wiring.flipped(self.i), "deframer.i": deframer.i})
+        wiring.connect(m, **{"framer.o": framer.o, "link.o": wiring.flipped(self.o)})
+        frame, out = deframer.o, framer.i
+
+        # The frame.
+        command = Signal(8)
+        fault: Any = Signal(Fault)
+        opened = Signal()
+        runs = Signal()
+        m.d.comb += [runs.eq(command[:4] == RUN), self.bad.eq(fault != Fault.NONE)]
+
+        # The beat, whose bytes come in from above.
+        spec, beat = self.spec, self.beats.payload
+        word: Any = Signal(8 * spec.beat_bytes)
+        filled = Signal(range(spec.beat_bytes + 1))
+        steps = Signal(range(spec.steps + 1))
+        refusal = Signal(Fault)
+        self._unpack(m, word, refusal, steps)
+
+        # Counters: cycles, then spikes. They leave by the low byte.
+        counters: Any = Signal(data.ArrayLayout(_COUNTER_BITS, 1 + spec.populations))
+        waiting = Signal()
+        counts = Cat(waiting & ~self.scores.valid, self.fired)
+        for index in range(1 + spec.populations):
+            with m.If(counts[index]):
+                m.d.sync += counters[index].eq(counters[index] + 1)
+
+        # Bytes that go out.
+        sent = Signal(range(max(len(spec.info()), len(counters.as_value()) // 8, spec.score_bytes)))
+        score = Signal(signed(8 * spec.score_bytes))
+        m.d.comb += score.eq(self.scores.payload.data)
+
+        def send(byte: Any, *, last: Any = False) -> Any:
+            m.d.comb += [out.valid.eq(1), out.p.data.eq(byte), out.p.last.eq(last)]
+            return m.If(out.ready)
+
+        with m.FSM() as fsm:
+            m.d.comb += self.busy.eq(~fsm.ongoing("COMMAND"))
+            with m.State("COMMAND"):
+                m.d.comb += frame.ready.eq(1)
+                m.d.sync += [filled.eq(0), steps.eq(0), opened.eq(0), sent.eq(0), counters.eq(0)]
+                with m.If(frame.valid & frame.p.end):
+                    m.d.sync += [command.eq(0), fault.eq(frame.p.fault)]
+                    m.next = "ERROR"
+                with m.Elif(frame.valid):
+                    low = frame.p.data[:4]
+                    known = (low == INFO) | (low == RUN)
+                    m.d.sync += [command.eq(frame.p.data), fault.eq(Mux(known, Fault.NONE, Fault.COMMAND))]
+                    m.next = "DATA"
+
+            with m.State("DATA"):
+                m.d.comb += frame.ready.eq(1)
+                with m.If(frame.valid & frame.p.end):
+                    m.next = "JUDGE"
+                    with m.If(frame.p.fault != Fault.NONE):
+                        m.d.sync += fault.eq(frame.p.fault)
+                    with m.Elif((fault == Fault.NONE) & (filled != 0)):
+                        m.d.sync += fault.eq(Fault.LENGTH)
+                with m.Elif(frame.valid & (fault == Fault.NONE)):
+                    m.d.sync += [word.eq(Cat(word, frame.p.data)[8:]), filled.eq(filled + 1)]
+                    with m.If(runs & (filled == spec.beat_bytes - 1)):
+                        m.next = "BEAT"
+                    with m.If(~runs):
+                        m.d.sync += fault.eq(Fault.LENGTH)
+
+            with m.State("BEAT"):
+                m.d.comb += self.beats.valid.eq(refusal == Fault.NONE)
+                with m.If((refusal != Fault.NONE) | self.beats.ready):
+                    m.d.sync += [filled.eq(0), fault.eq(refusal)]
+                    m.next = "DATA"
+                with m.If((refusal == Fault.NONE) & self.beats.ready):
+                    m.d.sync += [opened.eq(1), steps.eq(steps + beat.tick)]
+
+            with m.State("JUDGE"):
+                with m.If(runs & (opened | ~self.bad)):
+                    m.next = "CLOSE"
+                with m.Elif(self.bad):
+                    m.next = "ERROR"
+                with m.Else():
+                    m.next = "HEAD"
+
+            with m.State("CLOSE"):
+                m.d.comb += [waiting.eq(1), self.beats.valid.eq(1), beat.tick.eq(1), beat.last.eq(1)]
+                with m.If(self.beats.ready):
+                    m.next = "WAIT"
+            with m.State("WAIT"):
+                m.d.comb += waiting.eq(1)
+                with m.If(self.scores.valid):
+                    m.next = "HEAD"
+                    with m.If(self.bad):
+                        m.next = "DROP"
+            with m.State("DROP"):
+                m.d.comb += self.scores.ready.eq(1)
+                with m.If(self.scores.valid & self.scores.p.last):
+                    m.next = "ERROR"
+
+            with m.State("HEAD"), send(command | RESPONSE):
+                m.next = "SCORES"
+                with m.If(~runs):
+                    m.next = "INFO"
+            with m.State("SCORES"), m.If(self.scores.valid), send(score.word_select(sent, 8)):
+                m.d.sync += sent.eq(sent + 1)
+                with m.If(sent == spec.score_bytes - 1):
+                    m.d.sync += sent.eq(0)
+                    m.d.comb += self.scores.ready.eq(1)
+                    with m.If(self.scores.p.last):
+                        m.next = "COUNTERS"
+            with m.State("COUNTERS"):
+                last = sent == len(counters.as_value()) // 8 - 1
+                with send(counters.as_value()[:8], last=last):
+                    m.d.sync += [sent.eq(sent + 1), counters.eq(counters.as_value() >> 8)]
+                    with m.If(last):
+                        m.next = "COMMAND"
+            with m.State("INFO"):
+                last = sent == len(spec.info()) - 1
+                with send(Array(spec.info())[sent], last=last):
+                    m.d.sync += sent.eq(sent + 1)
+                    with m.If(last):
+                        m.next = "COMMAND"
+            with m.State("ERROR"), send(Mux(sent == 0, command | ERROR, fault.as_value()), last=sent == 1):
+                m.d.sync += sent.eq(sent + 1)
+                with m.If(sent == 1):
+                    m.next = "COMMAND"
+
+        return m
+
+    def _unpack(self, m: Any, word: Any, refusal: Any, steps: Any) -> None:
+        """Fields of the beat in ``word``, and whether the input has them."""
+        layout, first = self.spec.layout, self.spec.plan.cores[0]
+        beat = self.beats.payload
+        fields = {name: layout[name] for name in ("address", "value", "tick")}
+        at = 0
+        for name, field in fields.items():
+            m.d.comb += beat[name].eq(word[at : at + field.width])
+            at += field.width
+        with m.If(beat.tick), m.If(steps == self.spec.steps - 1):
+            m.d.comb += refusal.eq(Fault.STEPS)
+        with m.Elif(beat.address >= first.inputs):
+            m.d.comb += refusal.eq(Fault.ADDRESS)
+        with m.Elif((beat.value < first.values.low) | (beat.value > first.values.high)):
+            m.d.comb += refusal.eq(Fault.VALUE)

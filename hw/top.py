@@ -1,0 +1,80 @@
+"""Top level of a board: serial line, link and network."""
+
+from typing import Any
+
+from amaranth import Cat, Module
+from amaranth.lib import wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out
+
+from .link import Link, LinkSpec
+from .network import NetworkCore
+from .uart import UartReceiver, UartTransmitter, baud_divisor
+
+__all__ = ["DEFAULT_BAUD", "Top"]
+
+DEFAULT_BAUD = 1_000_000
+_QUEUE_DEPTH = 256
+
+
+class Top(wiring.Component):
+    """A network behind a serial line of 8N1; the protocol is that of :mod:`hw.link`.
+
+    Between line and link is a queue of 256 bytes, one block RAM.
+
+    Parameters
+    ----------
+    spec : LinkSpec
+        The network, and its clock.
+    baud : int
+        Bits per second on the line.
+
+    Members
+    -------
+    rx : In(1)
+    tx : Out(1)
+    leds : Out(2)
+        Bit 0: busy with a frame. Bit 1: the last frame was bad.
+
+    Raises
+    ------
+    BaudError
+        If the clock cannot make the baud rate.
+    """
+
+    rx: Any
+    tx: Any
+    leds: Any
+
+    def __init__(self, spec: LinkSpec, *, baud: int = DEFAULT_BAUD):
+        self.spec = spec
+        self.divisor = baud_divisor(spec.clock_hz, baud)
+        super().__init__({"rx": In(1), "tx": Out(1), "leds": Out(2)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.receiver = receiver = UartReceiver(self.divisor)
+        m.submodules.transmitter = transmitter = UartTransmitter(self.divisor)
+        m.submodules.queue = queue = SyncFIFOBuffered(width=9, depth=_QUEUE_DEPTH)
+        m.submodules.link = link = Link(self.spec)
+        m.submodules.network = network = NetworkCore(self.spec.plan)
+
+        # Line to link and back.
+        m.d.comb += [
+            receiver.rx.eq(self.rx),
+            queue.w_data.eq(receiver.o.payload),
+            queue.w_en.eq(receiver.o.valid),
+            receiver.o.ready.eq(queue.w_rdy),
+            link.i.payload.eq(queue.r_data),
+            link.i.valid.eq(queue.r_rdy),
+            queue.r_en.eq(link.i.ready),
+            self.tx.eq(transmitter.tx),
+            self.leds.eq(Cat(link.busy, link.bad)),
+        ]
+        wiring.connect(m, **{"link.o": link.o, "transmitter.i": transmitter.i})
+
+        # Link to network and back.
+        wiring.connect(m, **{"link.beats": link.beats, "network.i": network.i})
+        wiring.connect(m, **{"network.o": network.o, "link.scores": link.scores})
+        m.d.comb += link.fired.eq(network.fired)
+        return m
