@@ -1,6 +1,7 @@
 """Calibration: the LSB of each channel's weights, and the ranges of the membranes on samples."""
 
 from collections.abc import Mapping
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,17 @@ from .ranges import Range
 from .rounding import weight_limits
 from .simulate import run_float
 
-__all__ = ["METHODS", "as_float", "by_channel", "exact_scale", "fitted_scale", "measured_ranges", "population_scale"]
+__all__ = [
+    "METHODS",
+    "as_float",
+    "bits_of",
+    "by_channel",
+    "exact_scale",
+    "fitted_scale",
+    "measured_ranges",
+    "population_scale",
+    "with_scales",
+]
 
 METHODS = ("mse", "max", "percentile")
 
@@ -104,6 +115,26 @@ def _are_multiples(values: Floats, lsb: Floats) -> NDArray[np.bool_]:
     return np.abs(quotient - np.rint(quotient)).max(axis=1) <= tolerance
 
 
+def bits_of(model: FloatNetwork, weight_bits: int | Mapping[str, int]) -> dict[str, int]:
+    """Width of the weights into each population, in bits, out of one number or one per population."""
+    names = [population.name for population in model.populations]
+    given = dict(weight_bits) if isinstance(weight_bits, Mapping) else dict.fromkeys(names, weight_bits)
+    for name in [*given, *names]:
+        if name not in names or name not in given:
+            raise NetworkError(f"Weight bits must be given for {', '.join(names)}, not for {', '.join(given)}")
+        bits = given[name]
+        if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)) or not 2 <= bits <= 8:
+            raise NetworkError(f"Population {name}: weights must be of 2 to 8 bits, not {bits!r}")
+    return {name: int(given[name]) for name in names}
+
+
+def with_scales(model: FloatNetwork, *, weight_bits: int | Mapping[str, int] = 4, method: str = "mse") -> FloatNetwork:
+    """The model with a scale for every population; those it has are kept."""
+    bits = bits_of(model, weight_bits)
+    scales = {name: population_scale(model, name, bits[name], method) for name in bits if name not in model.scales}
+    return replace(model, scales={**scales, **model.scales})
+
+
 def population_scale(model: FloatNetwork, name: str, bits: int, method: str = "mse") -> Floats:
     """LSB of the weights of a population's first connection, one or per channel; others as in ``model.scales``.
 
@@ -184,7 +215,10 @@ def as_float(network: Network) -> FloatNetwork:
             )
             for item in network.populations
         ),
-        connections=network.connections,
+        connections=tuple(
+            Synapses(**{entry.name: getattr(item, entry.name) for entry in fields(Synapses)})
+            for item in network.connections
+        ),
         readout=FloatReadout(
             population=readout.population,
             kind=readout.kind,

@@ -39,8 +39,8 @@ def run_float(
     ----------
     model : FloatNetwork
     inputs : array of int, (B, T, N) or (B, N)
-        Integers in the input's range: per step of kind ``events``, whose T may differ from ``model.steps``, and per
-        sample of the others.
+        Integers in the input's range: per step of kind ``events``, T at most ``model.steps``, and per sample of the
+        others.
     record : collection of str
         What to keep of every step: ``"spikes"``, ``"membranes"``, ``"currents"``.
     dtype : dtype
@@ -57,21 +57,24 @@ def run_float(
     for name in record:
         if name not in _RECORDS:
             raise NetworkError(f"Record must be of {', '.join(_RECORDS)}, not {name!r}")
-    values = _checked(model.input, np.asarray(inputs))
+    values = _checked(model.input, model.steps, np.asarray(inputs))
     runs = [
         _Run(model, values[start : start + _BATCH], record, np.dtype(dtype), watch).result()
-        for start in range(0, max(1, len(values)), _BATCH)
+        for start in range(0, len(values), _BATCH)
     ]
     return _joined(runs)
 
 
-def _checked(expected: Input, inputs: Array) -> Array:
+def _checked(expected: Input, steps: int, inputs: Array) -> Array:
+    events = expected.kind == "events"
+    shape = f"(samples, steps, {expected.size})" if events else f"(samples, {expected.size})"
     if inputs.dtype.kind not in "iub":
         raise NetworkError(f"Inputs must be integers, not {inputs.dtype}")
-    shape = "(samples, steps, {})" if expected.kind == "events" else "(samples, {})"
-    if inputs.ndim != shape.count(",") + 1 or inputs.shape[-1] != expected.size:
-        raise NetworkError(f"Inputs must be of shape {shape.format(expected.size)}, not {inputs.shape}")
-    if inputs.size and (inputs.min() < expected.low or inputs.max() > expected.high):
+    if inputs.ndim != 2 + events or inputs.shape[-1] != expected.size or not inputs.size:
+        raise NetworkError(f"Inputs of kind {expected.kind} must be of shape {shape}, not {inputs.shape}")
+    if events and inputs.shape[1] > steps:
+        raise NetworkError(f"Inputs must have at most the network's {steps} steps, not {inputs.shape[1]}")
+    if inputs.min() < expected.low or inputs.max() > expected.high:
         raise NetworkError(
             f"Inputs must be between {expected.low} and {expected.high}, not {inputs.min()} to {inputs.max()}"
         )
@@ -185,7 +188,7 @@ class _Run:
             for key in _RECORDS
         }
         readout = self.neurons[model.readout.population]
-        self.first = np.full(shape[readout.population.name], self.steps, np.int64)
+        self.first = np.full(shape[readout.population.name], model.steps, np.int64)
         self.reduced = np.zeros_like(readout.membranes)
 
     def result(self) -> Result:
@@ -242,7 +245,7 @@ class _Run:
             self.watch(name, neurons.membranes, neurons.currents if second else None)
 
     def _read(self, step: int, spikes: Array) -> None:
-        self.first[(spikes != 0) & (self.first == self.steps)] = step
+        self.first[(spikes != 0) & (self.first == self.model.steps)] = step
         total, reduce = self.neurons[self.model.readout.population].total, self.model.readout.reduce
         if reduce == "sum":
             self.reduced = self.reduced + total
@@ -259,5 +262,5 @@ class _Run:
             return self.counts[readout.population] @ readout.weights.T + readout.bias
         if readout.kind == "first_spike":
             earliest = self.first.min(axis=1, keepdims=True)
-            return np.where(self.first == earliest, self.first, self.steps)
+            return np.where(self.first == earliest, self.first, self.model.steps)
         return self.counts[readout.population]
