@@ -3,9 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from quant.ir import Network
+from quant.result import Result
 
+from .cycles import predict_cycles
 from .layout import BeatLayout
 from .plan import CorePlan, NetworkPlan, plan_network
 from .verilog import to_verilog
@@ -63,6 +69,10 @@ class Design:
     def instrumented(self) -> str:
         """Verilog of the same cores, with ports that trace and pause."""
         return to_verilog(self.plan, self.name, instrumented=True)
+
+    def predict(self, result: Result, inputs: NDArray[Any]) -> NDArray[np.int64]:
+        """Cycles of each sample; the parameters and the rule are those of :func:`hw.cycles.predict_cycles`."""
+        return predict_cycles(self.plan, inputs, result.spikes)
 
 
 def generate(network: Network, *, lanes: int | Mapping[str, int] | None = None, early_stop: bool = True) -> Design:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth import Module, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -50,8 +50,11 @@ class Gate(wiring.Component):
         ends = Signal()
         if self.layout.senders < 1 << len(beat.address):
             m.d.comb += outside.eq(~beat.tick & (beat.address >= self.layout.senders))
+        # A tick that waits does not change its mind.
+        waiting, before = Signal(), Signal()
+        m.d.sync += [waiting.eq(self.o.valid & beat.tick & ~self.o.ready), before.eq(ends)]
         m.d.comb += [
-            ends.eq(beat.tick & (beat.last | self.stop)),
+            ends.eq(Mux(waiting, before, beat.tick & (beat.last | self.stop))),
             self.o.payload.eq(beat),
             self.o.payload.last.eq(ends),
         ]

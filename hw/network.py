@@ -6,9 +6,9 @@ from amaranth import Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .layout import BeatLayout
 from .core import Core
 from .gate import Gate
+from .layout import BeatLayout
 from .plan import QUEUE_DEPTH, NetworkPlan
 from .readout import Readout
 

@@ -81,7 +81,7 @@ class Sweep(wiring.Component):
         # Membranes, one word per cycle, and the parameters beside them.
         slot = data.StructLayout({"state": state_shape, "latched": 1} if latches else {"state": state_shape})
         slots = data.ArrayLayout(slot, plan.units)
-        initial = self._words(population.initial, 0)
+        initial = self._words(population.initial, 0) & ((1 << state_shape.width) - 1)
         m.submodules.membranes = ram = Ram(
             width=slots.size, depth=plan.sweeps, init=[pack(word, slot.size) for word in initial]
         )
