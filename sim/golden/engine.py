@@ -1,10 +1,14 @@
 """Engine: batches in chunks of samples and blocks of steps, so that memory stays bounded."""
 
-from collections.abc import Collection
+import os
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from quant.graph import INPUT
 from quant.ir import Connection, Network
@@ -21,6 +25,7 @@ __all__ = ["run"]
 Array = NDArray[Any]
 
 _CHUNK_BYTES = 16 << 20
+_LEAST_CHUNK_BYTES = 1 << 20
 _BLOCK_STEPS = 32
 
 
@@ -43,21 +48,50 @@ def run(network: Network, inputs: Any, *, record: Collection[str] = ()) -> Resul
         If the inputs' shape, type or range does not fit.
     """
     values = checked(network, inputs)
-    samples = len(values)
     steps = values.shape[1] if network.input.kind == "events" else network.steps
-    log = Log(network, samples, steps, record)
+    log = Log(network, len(values), steps, record)
     engine = _Engine(network, Feed(network.input, values, steps), log)
-    block = min(steps, _BLOCK_STEPS)
-    chunk = max(1, _CHUNK_BYTES // (engine.step_bytes * block))
-    for start in range(0, samples, chunk):
-        engine.run(
-            slice(start, min(start + chunk, samples)), [slice(t, min(t + block, steps)) for t in range(0, steps, block)]
-        )
+    chunks = _chunks(len(values), engine.step_bytes * min(steps, _BLOCK_STEPS))
+    if len(chunks) == 1:
+        engine.run(chunks[0], steps)
+    else:
+        _share(lambda chunk: engine.run(chunk, steps), chunks)
     return log.result()
 
 
+def _workers() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _chunks(samples: int, sample_bytes: int) -> list[slice]:
+    """A chunk for each processor, within the limits of what is worth a thread and of memory."""
+    size = max(-(-samples // _workers()), _LEAST_CHUNK_BYTES // sample_bytes, 1)
+    size = min(size, max(1, _CHUNK_BYTES // sample_bytes))
+    return [slice(start, min(start + size, samples)) for start in range(0, samples, size)]
+
+
+def _share(task: Callable[[slice], None], chunks: list[slice]) -> None:
+    """Work on chunks side by side, a processor each: BLAS must not split every product over all of them too."""
+    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(_workers()) as pool:
+        for _ in pool.map(task, chunks):
+            pass
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
 class _Engine:
-    """A network made ready, and the state of the chunk of samples that it works on."""
+    """A network made ready; runs of several chunks of samples share it.
+
+    Parameters
+    ----------
+    network : Network
+    feed : Feed
+    log : Log
+        Receives what is worked out; chunks write to different samples.
+    """
 
     def __init__(self, network: Network, feed: Feed, log: Log):
         self.network = network
@@ -76,70 +110,82 @@ class _Engine:
     def step_bytes(self) -> int:
         """Memory of one step of one sample: spikes, and what the connections bring."""
         sizes = sum(drive.size * drive.dtype.itemsize for drive in self.drives.values())
-        return sizes + sum(population.size for population in self.network.populations)
+        return sizes + sum(population.size for population in self.network.populations) + self.network.input.size
 
-    def run(self, samples: slice, blocks: list[slice]) -> None:
+    def run(self, samples: slice, steps: int) -> None:
         """Run samples through all steps."""
-        batch = samples.stop - samples.start
-        for neurons in self.neurons.values():
-            neurons.start(batch)
-        sizes = {p.name: p.size for p in self.network.populations} | {INPUT: self.network.input.size}
-        self.before = {name: np.zeros((batch, size), np.int8) for name, size in sizes.items()}
+        chunk = _Chunk(self, samples)
+        for start in range(0, steps, _BLOCK_STEPS):
+            chunk.run(slice(start, min(start + _BLOCK_STEPS, steps)))
+
+
+class _Chunk:
+    """Samples on their way, block of steps by block of steps."""
+
+    def __init__(self, engine: _Engine, samples: slice):
+        self.engine = engine
+        self.samples = samples
+        self.batch = samples.stop - samples.start
+        self.states = {name: neurons.start(self.batch) for name, neurons in engine.neurons.items()}
+        self.values: dict[str, Array] = {}  # what the input and the populations send in this block, (T, B, N)
+        self.before: dict[str, Array] = {}  # and in the last step of the block before, (B, N)
         self.constant: dict[Connection, Array] = {}
-        for steps in blocks:
-            self._run_block(samples, steps)
 
-    def _run_block(self, samples: slice, steps: slice) -> None:
-        values: dict[str, Array] = {}
-        held = self.network.input.kind == "current"
-        if not held or steps.start == 0:
-            values[INPUT] = self.feed.block(samples, steps)
-            self.log.add_input(samples, values[INPUT])
-        if held and steps.start == 0:
-            self.constant = {c: self._brought(c, values) for c in self.network.outgoing(INPUT)}
-        for group in self.groups:
-            self._run_group(group, samples, steps, values)
-        self.before = {name: spikes[-1].copy() for name, spikes in values.items()}
+    def run(self, steps: slice) -> None:
+        """Run a block of steps."""
+        engine = self.engine
+        self.before = {name: values[-1].copy() for name, values in self.values.items()}
+        if engine.feed.port.kind != "current" or steps.start == 0:
+            self.values[INPUT] = engine.feed.block(self.samples, steps)
+            engine.log.add_input(self.samples, self.values[INPUT])
+        if engine.feed.port.kind == "current" and steps.start == 0:
+            self.constant = {c: self._brought(c) for c in engine.network.outgoing(INPUT)}
+        for group in engine.groups:
+            self._run_group(group, steps)
 
-    def _run_group(self, group: tuple[str, ...], samples: slice, steps: slice, values: dict[str, Array]) -> None:
-        """Run populations that depend on each other through the steps of a block; their spikes go to ``values``."""
-        count, batch = steps.stop - steps.start, samples.stop - samples.start
-        outer: dict[str, list[Array]] = {name: [] for name in group}
-        inner: dict[str, list[Connection]] = {name: [] for name in group}
+    def _run_group(self, group: tuple[str, ...], steps: slice) -> None:
+        """Run populations that depend on each other through the steps of a block."""
+        engine, count = self.engine, steps.stop - steps.start
+        incoming = {name: engine.network.incoming(name) for name in group}
+        inner = {name: [c for c in incoming[name] if c.source in group] for name in group}
+        outer = {
+            name: [np.broadcast_to(b, (count, *b.shape[1:])) for b in map(self._brought, connections)]
+            for name, connections in ((n, [c for c in incoming[n] if c.source not in group]) for n in group)
+        }
         for name in group:
-            for connection in self.network.incoming(name):
-                if connection.source in group:
-                    inner[name].append(connection)
-                else:
-                    brought = self._brought(connection, values)
-                    outer[name].append(np.broadcast_to(brought, (count, *brought.shape[1:])))
-        values |= {name: np.empty((count, batch, self.network[name].size), np.int8) for name in group}
+            self.values[name] = np.empty((count, self.batch, engine.network[name].size), np.int8)
         for step in range(count):
             for name in group:
                 drives = [brought[step] for brought in outer[name]]
-                drives += [self._brought_back(connection, values, step) for connection in inner[name]]
-                self.neurons[name].step(drives, values[name][step])
-                self.log.add_step(samples, steps.start + step, self.neurons[name])
+                drives += [self._brought_back(connection, step) for connection in inner[name]]
+                engine.neurons[name].step(self.states[name], drives, self.values[name][step])
+                engine.log.add_step(self.samples, steps.start + step, name, self.states[name])
         for name in group:
-            self.log.add_spikes(samples, steps, name, values[name])
+            engine.log.add_spikes(self.samples, steps, name, self.values[name])
 
-    def _brought(self, connection: Connection, values: dict[str, Array]) -> Array:
+    def _brought(self, connection: Connection) -> Array:
         """What a connection brings in all steps of a block; of a constant input ``(1, B, N)``, worked out once."""
         if connection in self.constant:
             return self.constant[connection]
-        source = values[connection.source]
+        source = self.values[connection.source]
         if connection.delay:
-            source = np.concatenate([self.before[connection.source][np.newaxis], source[:-1]])
-        drive = self.drives[connection]
-        result = np.empty((*source.shape[:2], drive.size), drive.dtype)
-        drive(source, result)
-        return result
+            source = np.concatenate([self._before(connection.source)[np.newaxis], source[:-1]])
+        return self._applied(connection, source)
 
-    def _brought_back(self, connection: Connection, values: dict[str, Array], step: int) -> Array:
+    def _brought_back(self, connection: Connection, step: int) -> Array:
         """What a connection within a group brings in one step."""
         step -= connection.delay
-        source = values[connection.source][step] if step >= 0 else self.before[connection.source]
-        drive = self.drives[connection]
-        result = np.empty((len(source), drive.size), drive.dtype)
-        drive(source[np.newaxis], result[np.newaxis])
+        source = self.values[connection.source][step] if step >= 0 else self._before(connection.source)
+        result: Array = self._applied(connection, source[np.newaxis])[0]
+        return result
+
+    def _before(self, name: str) -> Array:
+        if name in self.before:
+            return self.before[name]
+        return np.zeros((self.batch, int(np.prod(self.engine.network.shape_of(name)))), np.int8)
+
+    def _applied(self, connection: Connection, source: Array) -> Array:
+        drive = self.engine.drives[connection]
+        result = np.empty((*source.shape[:2], drive.size), drive.dtype)
+        drive(source, result)
         return result

@@ -1,21 +1,48 @@
 """Neurons: the update rule of :mod:`quant.ir`, one population and one step at a time, over a batch."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from quant.ir import Bounds, Decay, Population
 from quant.ranges import Range
 
-__all__ = ["Neurons"]
+__all__ = ["Neurons", "State"]
 
 Array = NDArray[Any]
 
 
+@dataclass(kw_only=True)
+class State:
+    """State of a population over a batch of samples, after its last step.
+
+    Parameters
+    ----------
+    membrane : array, (B, N)
+        V as stored.
+    current : array, (B, N)
+        I as stored; zeros unless the neurons are of second order.
+    total : array, (B, N)
+        H, of a population without a threshold.
+    latched : array of bool, (B, N)
+        Who has fired, under reset ``"latch"``.
+    scratch : array, (B, N)
+    """
+
+    membrane: Array
+    current: Array
+    total: Array
+    latched: Array
+    scratch: Array
+
+
 class Neurons:
-    """State of a population over a batch of samples.
+    """The rule of a population.
 
     Parameters
     ----------
@@ -27,10 +54,6 @@ class Neurons:
     ----------
     dtype : dtype
         Type of the state, and of the drives that :meth:`step` takes.
-    membrane, current : array, (B, N)
-        V and I as stored after the last step; ``current`` only of second-order neurons.
-    total : array, (B, N)
-        H of the last step. Only of a population without a threshold, else stale.
     """
 
     def __init__(self, population: Population, bounds: Bounds):
@@ -53,73 +76,73 @@ class Neurons:
         spread = self.population.per_neuron(values).astype(self.dtype)
         return spread[0] if (spread == spread[0]).all() else spread
 
-    def start(self, batch: int) -> None:
-        """Begin a batch of samples."""
+    def start(self, batch: int) -> State:
+        """State at the start of ``batch`` samples."""
         shape = (batch, self.population.size)
-        self.membrane = np.empty(shape, self.dtype)
-        self.membrane[:] = self._spread(self.population.initial)
-        self.current = np.zeros(shape, self.dtype) if self.population.current_decay is not None else None
-        self.total = np.empty(shape, self.dtype) if self.population.threshold is None else None
-        self._latched = np.zeros(shape, np.bool_)
-        self._scratch = np.empty(shape, self.dtype)
+        membrane, current, total, scratch = (np.zeros(shape, self.dtype) for _ in range(4))
+        membrane[:] = self._spread(self.population.initial)
+        return State(
+            membrane=membrane, current=current, total=total, latched=np.zeros(shape, np.bool_), scratch=scratch
+        )
 
-    def step(self, drives: Iterable[Array], spikes: Array) -> None:
+    def step(self, state: State, drives: Iterable[Array], spikes: Array) -> None:
         """One time step.
 
         Parameters
         ----------
-        drives : arrays, (B, N) or what broadcasts to it
+        state : State
+            Becomes the state after the step.
+        drives : arrays, (B, N)
             What each incoming connection brings.
         spikes : array of int8, (B, N)
             Receives S.
         """
-        membrane, population = self.membrane, self.population
-        self._accumulate(drives)
+        membrane, population = state.membrane, self.population
+        self._accumulate(state, drives)
         if np.any(self._bias):
             membrane += self._bias
         if population.rectify:
             np.clip(membrane, 0, None, out=membrane)
         if population.threshold is None:
-            np.copyto(self.total, membrane)  # type: ignore[arg-type]
+            np.copyto(state.total, membrane)
             spikes[:] = 0
         else:
-            self._fire(spikes)
-            getattr(self, f"_reset_{population.reset}")(spikes)
+            self._fire(state, spikes)
+            getattr(self, f"_reset_{population.reset}")(state, spikes)
         self._leak(membrane)
 
-    def _accumulate(self, drives: Iterable[Array]) -> None:
-        if self.current is None:
-            for drive in drives:
-                self.membrane += drive
-            return
+    def _accumulate(self, state: State, drives: Iterable[Array]) -> None:
+        second_order = self.population.current_decay is not None
+        received = state.current if second_order else state.membrane
         for drive in drives:
-            self.current += drive
-        self.membrane += self.current
-        self._current_leak(self.current)
+            received += drive
+        if second_order:
+            state.membrane += state.current
+            self._current_leak(state.current)
 
-    def _fire(self, spikes: Array) -> None:
-        np.greater_equal(self.membrane, self._threshold, out=spikes.view(np.bool_))
+    def _fire(self, state: State, spikes: Array) -> None:
+        np.greater_equal(state.membrane, self._threshold, out=spikes.view(np.bool_))
         if self.population.ternary:
-            spikes -= self.membrane <= -self._threshold
+            spikes -= state.membrane <= -self._threshold
         if self.population.reset == "latch":
-            spikes *= ~self._latched
-            self._latched |= spikes != 0
+            spikes *= ~state.latched
+            state.latched |= spikes != 0
 
-    def _reset_zero(self, spikes: Array) -> None:
+    def _reset_zero(self, state: State, spikes: Array) -> None:
         # V + (reset_value - V) * |S|
-        np.subtract(self._reset_value, self.membrane, out=self._scratch)
-        self._scratch *= np.abs(spikes)
-        self.membrane += self._scratch
+        np.subtract(self._reset_value, state.membrane, out=state.scratch)
+        state.scratch *= np.abs(spikes)
+        state.membrane += state.scratch
 
-    def _reset_subtract(self, spikes: Array) -> None:
-        np.multiply(spikes, self._reset_amount, out=self._scratch)
-        self.membrane -= self._scratch
+    def _reset_subtract(self, state: State, spikes: Array) -> None:
+        np.multiply(spikes, self._reset_amount, out=state.scratch)
+        state.membrane -= state.scratch
 
-    def _reset_none(self, spikes: Array) -> None:
+    def _reset_none(self, state: State, spikes: Array) -> None:
         pass
 
-    def _reset_latch(self, spikes: Array) -> None:
-        self.membrane *= ~self._latched
+    def _reset_latch(self, state: State, spikes: Array) -> None:
+        state.membrane *= ~state.latched
 
 
 class _Leak:
@@ -141,15 +164,16 @@ class _Leak:
             np.clip(values, *self._rails, out=values)
 
 
-def _product(values: Range, decay: Decay) -> Range:
-    corners = [v * int(m) for v in (values.low, values.high) for m in (decay.numerator.min(), decay.numerator.max())]
-    return Range(min(corners), max(corners) + decay.half)
+def _corners(values: Range, decay: Decay) -> Range:
+    factors = int(decay.numerator.min()), int(decay.numerator.max())
+    corners = [value * factor for value in (values.low, values.high) for factor in factors]
+    return Range(min(corners), max(corners))
 
 
 def _decayed(values: Range, decay: Decay) -> Range:
     """Range that decay makes of a range, before the rails."""
-    corners = [v * int(m) for v in (values.low, values.high) for m in (decay.numerator.min(), decay.numerator.max())]
-    return Range(min(corners) + decay.half >> decay.shift, max(corners) + decay.half >> decay.shift)
+    product = _corners(values, decay)
+    return Range((product.low + decay.half) >> decay.shift, (product.high + decay.half) >> decay.shift)
 
 
 def _extremes(values: Any) -> Range:
@@ -158,26 +182,28 @@ def _extremes(values: Any) -> Range:
 
 def _ranges(population: Population, bounds: Bounds) -> Range:
     """Range of everything that a step computes with."""
-    fields = [population.reset_value, population.bias, population.initial]
-    result = bounds.current | bounds.state + bounds.current | bounds.total | bounds.kept | bounds.state
-    result |= _product(bounds.kept, population.decay)
-    if population.current_decay is not None:
-        result |= Range(population.current_min, population.current_max)
-        result |= _product(bounds.current, population.current_decay)
-        fields.append(population.current_decay.numerator)
-    fields.append(population.decay.numerator)
+    sums = bounds.current | bounds.state + bounds.current | bounds.total | bounds.kept
+    fields = [
+        population.reset_value,
+        population.bias,
+        population.initial,
+        population.current_min,
+        population.current_max,
+    ]
     if population.threshold is not None:
         fields += [population.threshold, -population.threshold]
     if population.reset_amount is not None:
         fields += [population.reset_amount, -population.reset_amount]
-    for values in fields:
-        result |= _extremes(values)
-    return result
+    for decay, values in ((population.decay, bounds.kept), (population.current_decay, bounds.current)):
+        if decay is not None:
+            product = _corners(values, decay)
+            sums |= product | product + Range(decay.half, decay.half)
+            fields += [decay.numerator, decay.half]
+    return reduce(or_, map(_extremes, fields), sums)
 
 
 def _narrowest(values: Range) -> np.dtype[Any]:
-    widths: dict[int, DTypeLike] = {16: np.int16, 32: np.int32}
-    fits = (
-        dtype for width, dtype in widths.items() if -(1 << (width - 1)) <= values.low and values.high < 1 << (width - 1)
-    )
-    return np.dtype(next(fits, np.int64))
+    for dtype in (np.int16, np.int32):
+        if np.iinfo(dtype).min <= values.low and values.high <= np.iinfo(dtype).max:
+            return np.dtype(dtype)
+    return np.dtype(np.int64)

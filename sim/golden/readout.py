@@ -11,7 +11,7 @@ from quant.graph import INPUT
 from quant.ir import Network
 from quant.result import Result
 
-from .neurons import Neurons
+from .neurons import State
 
 __all__ = ["Log"]
 
@@ -52,15 +52,14 @@ class Log:
         """Count the nonzero values of a block, ``(T, B, N)``."""
         self.totals[INPUT][samples] += np.count_nonzero(values, axis=(0, 2))
 
-    def add_step(self, samples: slice, step: int, neurons: Neurons) -> None:
+    def add_step(self, samples: slice, step: int, name: str, state: State) -> None:
         """Keep what is asked for of a population's state after a step."""
-        name = neurons.population.name
         if name in self.membranes:
-            self.membranes[name][samples, step] = neurons.membrane
-        if neurons.current is not None and name in self.currents:
-            self.currents[name][samples, step] = neurons.current
-        if name == self.readout.name and neurons.total is not None:
-            self._reduce(self.membrane[samples], step, neurons.total)
+            self.membranes[name][samples, step] = state.membrane
+        if name in self.currents:
+            self.currents[name][samples, step] = state.current
+        if name == self.readout.name and self.network.readout.kind == "membrane":
+            self._reduce(self.membrane[samples], step, state.total)
 
     def _reduce(self, kept: Array, step: int, total: Array) -> None:
         if self.network.readout.reduce == "sum":
