@@ -33,6 +33,7 @@ _FRACTIONS = np.linspace(0.2, 1.2, 101)
 _PERCENTILE = 99.9
 _GRID_NOISE = 2.0**-20
 _WIDEST = 32.0
+_DEAD_BITS = 8
 
 Floats = NDArray[np.float64]
 
@@ -139,7 +140,7 @@ def population_scale(model: FloatNetwork, name: str, bits: int, method: str = "m
     """LSB of the weights of a population's first connection, one or per channel; others as in ``model.scales``.
 
     Weights on a grid that fits are kept exactly. A population read by its membranes gets one scale, for its channels
-    are compared. A channel without weights gets the largest scale of the others.
+    are compared. A channel whose weights are all 0 gets a scale for its bias and resets, or the largest of the others.
     """
     population = model[name]
     target, incoming = population.shape, model.incoming(name)
@@ -151,9 +152,12 @@ def population_scale(model: FloatNetwork, name: str, bits: int, method: str = "m
     )
     if name == model.readout.population and model.readout.kind == "membrane":
         rows, amounts = rows.reshape(1, -1), amounts.reshape(1, -1)
-    exact = exact_scale(rows, amounts, bits, fine=_leaks(population))
-    fitted = _narrowed(fitted_scale(rows, bits, method), threshold)
-    scale = np.where(exact > 0, exact, fitted)
+    dead = ~rows.any(axis=1)
+    exact, fitted = exact_scale(rows, amounts, bits, fine=_leaks(population)), fitted_scale(rows, bits, method)
+    if dead.any():
+        exact = np.where(dead, exact_scale(amounts, amounts, _DEAD_BITS, fine=_leaks(population)), exact)
+        fitted = np.where(dead, fitted_scale(amounts, _DEAD_BITS, method), fitted)
+    scale = np.where(exact > 0, exact, _narrowed(fitted, threshold))
     largest = scale.max() or (1.0 if threshold is None else float(threshold.max())) or 1.0
     scale = np.where(scale > 0, scale, largest)
     return scale.reshape(()) if len(scale) == 1 else scale

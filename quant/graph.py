@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def check_name(name: object, what: str) -> None:
 def check_shape(shape: object, what: str) -> Shape:
     """Shape as a tuple of (N,) or (C, H, W), or an error."""
     try:
-        sizes = tuple(int(size) for size in shape)  # type: ignore[attr-defined]
+        sizes = tuple(index(size) for size in shape)  # type: ignore[attr-defined]
     except (TypeError, ValueError):
         raise NetworkError(f"{what}: shape must be (N,) or (C, H, W), not {shape!r}") from None
     if len(sizes) not in (1, 3) or min(sizes) < 1 or prod(sizes) > _LARGEST_POPULATION:
@@ -54,7 +55,7 @@ def frozen(array: NDArray[Any]) -> NDArray[Any]:
 def _pair(value: object, what: str, *, least: int) -> tuple[int, int]:
     try:
         pair = (value, value) if isinstance(value, (int, np.integer)) else tuple(value)  # type: ignore[arg-type]
-        first, second = (int(item) for item in pair)
+        first, second = (index(item) for item in pair)
     except (TypeError, ValueError):
         raise NetworkError(f"{what} must be one integer or two, not {value!r}") from None
     if first < least or second < least:

@@ -363,7 +363,8 @@ class Readout:
                 raise NetworkError("Readout weights and bias must be given with kind 'linear' only")
             return
         weights = _integers(self.weights, "Readout weights")
-        bias = _integers(np.zeros(len(weights), np.int64) if self.bias is None else self.bias, "Readout bias")
+        zeros = np.zeros(weights.shape[:1] or 1, np.int64)
+        bias = _integers(zeros if self.bias is None else self.bias, "Readout bias")
         if weights.ndim != 2 or bias.shape != weights.shape[:1]:
             raise NetworkError(
                 "Readout weights and bias must have shapes (classes, N) and (classes,), "
