@@ -129,7 +129,7 @@ class Core(wiring.Component):
             values = (plan.values.low, plan.values.high)
             corners = [w * v for w in (weight.low, weight.high) for v in values]
             operand = Range(min(corners), max(corners))
-        stages = [issued, *(Signal(operation, name=f"operation_{number}") for number in range(1, depth + 1))]
+        stages: list[Any] = [issued, *(Signal(operation, name=f"operation_{number}") for number in range(1, depth + 1))]
         for before, after in pairwise(stages):
             m.d.sync += after.eq(before)
         if plan.multiplies:

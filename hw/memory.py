@@ -57,7 +57,8 @@ class Ram(wiring.Component):
             m.d.sync += self.read_data.eq(word)
             return m
 
-        m.submodules.words = words = Memory(shape=self.width, depth=self.depth, init=self.init)
+        words: Memory[Any, Any] = Memory(shape=self.width, depth=self.depth, init=self.init)
+        m.submodules.words = words
         write, read = words.write_port(), words.read_port(domain="comb")
         m.d.comb += [
             write.en.eq(self.write_enable),
@@ -94,7 +95,8 @@ class Rom(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.words = words = Memory(shape=self.width, depth=len(self.init), init=self.init)
+        words: Memory[Any, Any] = Memory(shape=self.width, depth=len(self.init), init=self.init)
+        m.submodules.words = words
         read = words.read_port()
         m.d.comb += [read.addr.eq(self.address), self.data.eq(read.data)]
         return m

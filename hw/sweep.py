@@ -98,7 +98,7 @@ class Sweep(wiring.Component):
         drives = Signal.like(self.drives)
         m.d.sync += drives.eq(self.drives)
         control = data.StructLayout({"valid": 1, "index": range(plan.sweeps), "end": 1, "last": 1, "mute": 1})
-        stages = [Signal(control, name=f"stage_{number}") for number in range(5)]
+        stages: list[Any] = [Signal(control, name=f"stage_{number}") for number in range(5)]
         for name in ("valid", "index", "end", "last", "mute"):
             m.d.sync += stages[0][name].eq(getattr(self, name))
         for before, after in pairwise(stages):
