@@ -77,7 +77,7 @@ class Accumulator(wiring.Component):
         layout = data.ArrayLayout(shape_of(self.drive), self.units)
         chosen = []
         for bank in range(self.banks):
-            sums, write, enable = Signal(layout), Signal(layout), Signal()
+            sums, write, enable = Signal(layout, reset_less=True), Signal(layout), Signal()
             selected = Signal()
             m.d.comb += [
                 selected.eq(self.bank == bank),

@@ -119,7 +119,7 @@ class Core(wiring.Component):
             init=[pack(word, weight_shape.width) for word in plan.weight_rows],
         )
         m.d.sync += weights.address.eq(beat.address + offset)
-        operands = Signal(data.ArrayLayout(weight_shape, plan.lanes))
+        operands = Signal(data.ArrayLayout(weight_shape, plan.lanes), reset_less=True)
         m.d.sync += operands.as_value().eq(weights.data)
         weight = Range(-(1 << (plan.connection.weight_bits - 1)), (1 << (plan.connection.weight_bits - 1)) - 1)
         operand = weight
@@ -133,7 +133,7 @@ class Core(wiring.Component):
         for before, after in pairwise(stages):
             m.d.sync += after.eq(before)
         if plan.multiplies:
-            products = Signal(data.ArrayLayout(shape_of(operand), plan.lanes))
+            products = Signal(data.ArrayLayout(shape_of(operand), plan.lanes), reset_less=True)
             for lane in range(plan.lanes):
                 m.d.sync += products[lane].eq(operands[lane] * stages[3].value)
             operands = products

@@ -50,11 +50,13 @@ class Ram(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
+        held = Signal(self.width, reset_less=True)
+        m.d.comb += self.read_data.eq(held)
         if self.depth == 1:
             word = Signal(self.width, init=self.init[0] if self.init else 0)
             with m.If(self.write_enable):
                 m.d.sync += word.eq(self.write_data)
-            m.d.sync += self.read_data.eq(word)
+            m.d.sync += held.eq(word)
             return m
 
         words: Memory[Any, Any] = Memory(shape=self.width, depth=self.depth, init=self.init)
@@ -67,7 +69,7 @@ class Ram(wiring.Component):
             read.addr.eq(self.read_address),
         ]
         with m.If(~(self.write_enable & (self.write_address == self.read_address))):
-            m.d.sync += self.read_data.eq(read.data)
+            m.d.sync += held.eq(read.data)
         return m
 
 

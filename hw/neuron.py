@@ -80,11 +80,11 @@ class Neuron(wiring.Component):
 
         def advance() -> None:
             for name, value in held.items():
-                held[name] = Signal.like(value, name=f"{name}_held")
+                held[name] = Signal.like(value, name=f"{name}_held", reset_less=True)
                 m.d.sync += held[name].eq(value)
 
         # H: the membrane with everything that arrived.
-        total = Signal(shape_of(bounds.total))
+        total = Signal(shape_of(bounds.total), reset_less=True)
         latched = Signal()
         m.d.sync += [total.eq(self.state + self.drive + self.bias), latched.eq(self.latched)]
         advance()
@@ -96,13 +96,13 @@ class Neuron(wiring.Component):
         fires = Signal()
         m.d.comb += membrane.eq(Mux(total < 0, 0, total) if population.rectify else total)
         m.d.comb += fires.eq((membrane >= held["threshold"]) & ~latched)
-        settled = Signal.like(membrane)
+        settled = Signal.like(membrane, reset_less=True)
         fired = Signal()
         m.d.sync += [settled.eq(membrane), self.spike.eq(fires), fired.eq(fires | latched)]
         advance()
 
         # V': the reset.
-        kept = Signal(shape_of(bounds.kept))
+        kept = Signal(shape_of(bounds.kept), reset_less=True)
         after: dict[str, Any] = {"none": settled, "latch": 0}
         if population.reset == "zero":
             after["zero"] = held["reset_value"]
@@ -115,7 +115,7 @@ class Neuron(wiring.Component):
 
         # V: the decay, rounded, and the rails.
         decay = population.decay
-        product = Signal(shape_of(bounds.product))
+        product = Signal(shape_of(bounds.product), reset_less=True)
         uniform = (decay.numerator == decay.numerator.flat[0]).all()
         scaled = scale(kept, int(decay.numerator.flat[0])) if uniform else kept * held["factor"]
         m.d.sync += [product.eq(scaled + decay.half), self.next_latched.eq(fired_kept)]

@@ -86,7 +86,7 @@ class Sweep(wiring.Component):
             width=slots.size, depth=plan.sweeps, init=[pack(word, slot.size) for word in initial]
         )
         m.d.comb += ram.read_address.eq(self.fetch_index)
-        stored = Signal(slots)
+        stored = Signal(slots, reset_less=True)
         m.d.sync += stored.as_value().eq(ram.read_data)
         shapes = parameter_shapes(population)
         values = {"factor": population.decay.numerator} | {
@@ -95,7 +95,7 @@ class Sweep(wiring.Component):
         parameters = {name: self._parameter(m, name, values[name], shape) for name, shape in shapes.items()}
 
         # The word on its way through the neuron units.
-        drives = Signal.like(self.drives)
+        drives = Signal.like(self.drives, reset_less=True)
         m.d.sync += drives.eq(self.drives)
         control = data.StructLayout({"valid": 1, "index": range(plan.sweeps), "end": 1, "last": 1, "mute": 1})
         stages: list[Any] = [Signal(control, name=f"stage_{number}") for number in range(5)]
@@ -167,7 +167,7 @@ class Sweep(wiring.Component):
         m.submodules[name] = rom = Rom(
             width=shape.width * self.plan.units, init=[pack(word, shape.width) for word in words]
         )
-        held = Signal(data.ArrayLayout(shape, self.plan.units), name=name)
+        held = Signal(data.ArrayLayout(shape, self.plan.units), name=name, reset_less=True)
         m.d.comb += rom.address.eq(self.fetch_index)
         m.d.sync += held.as_value().eq(rom.data)
         return [held[unit] for unit in range(self.plan.units)]
