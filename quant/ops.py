@@ -2,6 +2,7 @@
 :class:`quant.graph.Synapses`.
 """
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -41,20 +42,20 @@ class Operator:
 
     def __call__(self, values: Array) -> Array:
         """What arrives at the targets, ``(B, N_target)``, for ``values`` of ``(B, N_source)``."""
-        size = int(np.prod(self.source_shape))
+        size = prod(self.source_shape)
         if values.ndim != 2 or values.shape[1] != size:
             raise NetworkError(f"{self.connection.label}: values must be of shape (B, {size}), not {values.shape}")
         maps = self._pooled(values.astype(self.dtype, copy=False))
         kind: Any = getattr(self, f"_{self.connection.kind}")
-        result: Array = kind(maps).reshape(len(values), -1)
+        result: Array = kind(maps).reshape(len(values), prod(self.target_shape))
         return result
 
     def _pooled(self, values: Array) -> Array:
         pool = self.connection.pool
         if pool == (1, 1):
-            return values.reshape(-1, *self.pooled_shape)
+            return values.reshape(len(values), *self.pooled_shape)
         channels, height, width = self.pooled_shape
-        maps = values.reshape(-1, *self.source_shape)[:, :, : height * pool[0], : width * pool[1]]
+        maps = values.reshape(len(values), *self.source_shape)[:, :, : height * pool[0], : width * pool[1]]
         windows = maps.reshape(len(values), channels, height, pool[0], width, pool[1])
         return windows.sum(axis=(3, 5), dtype=self.dtype)
 
@@ -73,7 +74,7 @@ class Operator:
         return self._weights
 
     def _dense(self, maps: Array) -> Array:
-        return maps.reshape(len(maps), -1) @ self._weights
+        return maps.reshape(len(maps), len(self._weights)) @ self._weights
 
     def _identity(self, maps: Array) -> Array:
         return maps * self._spread()
@@ -86,14 +87,14 @@ class Operator:
     def _conv2d(self, maps: Array) -> Array:
         groups, (outputs, inputs, *kernel) = self.connection.groups, self._weights.shape
         windows = self._windows(maps, (kernel[0], kernel[1])).transpose(0, 1, 4, 5, 2, 3)
-        columns = windows.reshape(len(maps), groups, inputs * kernel[0] * kernel[1], -1)
+        columns = windows.reshape(len(maps), groups, inputs * kernel[0] * kernel[1], prod(self.target_shape[1:]))
         return self._weights.reshape(groups, outputs // groups, -1) @ columns
 
     def _conv_transpose2d(self, maps: Array) -> Array:
         groups, (inputs, outputs, *kernel) = self.connection.groups, self._weights.shape
         batch, (height, width) = len(maps), self.pooled_shape[1:]
         taps = self._weights.reshape(groups, inputs // groups, -1).transpose(0, 2, 1)
-        brought = taps @ maps.reshape(batch, groups, inputs // groups, -1)
+        brought = taps @ maps.reshape(batch, groups, inputs // groups, height * width)
         return self._scattered(brought.reshape(batch, groups * outputs, *kernel, height, width))
 
     def _scattered(self, brought: Array) -> Array:
