@@ -28,7 +28,7 @@ def _through(forward: Tensor, backward: Tensor) -> Tensor:
 
 
 def _tensor(values: NDArray[Any], dtype: torch.dtype) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, np.float64)).to(dtype)
+    return torch.from_numpy(np.array(values, np.float64)).to(dtype)
 
 
 class IntegerSynapses(nn.Module):

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from quant.errors import NetworkError, UnsupportedError
 from quant.graph import INPUT
-from quant.ir import Network
+from quant.ir import Decay, Network
 from quant.model import FloatNetwork
 from quant.rounding import channel_scale
 
@@ -41,6 +42,8 @@ class IntegerTwin(nn.Module):
         What the model quantizes to: widths, thresholds, resets, decays and rails are taken from it and stay.
     surrogate : Surrogate
         Gradient of a spike.
+    dropout : float
+        Part of the neurons that is silent to its targets, all sample long, while the module trains.
 
     Attributes
     ----------
@@ -53,11 +56,13 @@ class IntegerTwin(nn.Module):
         If the input is of kind ``rate`` or ``latency``, or a sum does not fit float64.
     """
 
-    def __init__(self, model: FloatNetwork, network: Network, *, surrogate: Surrogate = _SIGMOID) -> None:
+    def __init__(
+        self, model: FloatNetwork, network: Network, *, surrogate: Surrogate = _SIGMOID, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         if network.input.coded:
             raise UnsupportedError(f"Input of kind {network.input.kind} cannot be trained with; use events or current")
-        self.model, self.network = model, network
+        self.model, self.network, self.dropout = model, network, dropout
         self.dtype = _dtype(network)
         synapses, neurons = [], []
         for item, source in zip(network.connections, model.connections, strict=True):
@@ -89,6 +94,7 @@ class IntegerTwin(nn.Module):
             name: torch.zeros(len(inputs), self.network[name].size, dtype=self.dtype) for name in self.network.order
         }
         before[INPUT] = torch.zeros(len(inputs), self.network.input.size, dtype=self.dtype)
+        heard = {name: self._heard(values) for name, values in before.items() if name != INPUT}
         spikes: dict[str, list[Tensor]] = {name: [] for name in self.network.order}
         kept: dict[str, list[Tensor]] = {name: [] for name in self.network.order}
         for step in range(self.network.steps if constant else inputs.shape[1]):
@@ -96,11 +102,16 @@ class IntegerTwin(nn.Module):
             for name, neurons, bias in zip(self.network.order, self.neurons, biases, strict=True):
                 now[name] = neurons.step(self._drive(name, now, before, weights, drives), bias)
                 spikes[name].append(now[name])
+                now[name] = now[name] * heard[name]
                 if self.record:
                     kept[name].append(neurons.membrane.detach())
             before = now
         self.membranes = {name: torch.stack(values) for name, values in kept.items() if values}
         return [torch.stack(spikes[name]) for name in self.network.order]
+
+    def _heard(self, values: Tensor) -> Tensor | float:
+        """What to multiply the spikes of a population by, so that some of its neurons are dropped."""
+        return functional.dropout(torch.ones_like(values), self.dropout) if self.training and self.dropout else 1.0
 
     def _constant_drives(self, inputs: Tensor, weights: list[Tensor]) -> dict[int, Tensor]:
         """What a constant input brings in every step, by connection."""
@@ -136,7 +147,7 @@ class IntegerTwin(nn.Module):
             neurons.load(network[name])
 
     def to_float(self, metadata: Mapping[str, Any] | None = None) -> FloatNetwork:
-        """The model with its trained weights and biases, on the grid: they quantize to the integers used here."""
+        """The model with its trained weights and biases, and its decays, on the grid of the integers used here."""
         connections = [
             replace(source, weights=synapses.integers() * np.asarray(synapses.scale))
             for source, synapses in zip(self.model.connections, self.synapses, strict=True)
@@ -145,13 +156,25 @@ class IntegerTwin(nn.Module):
             name: neurons.integers() * neurons.unit
             for name, neurons in zip(self.network.order, self.neurons, strict=True)
         }
-        populations = [replace(item, bias=biases[item.name]) for item in self.model.populations]
+        populations = [
+            replace(
+                item,
+                bias=biases[item.name],
+                decay=_fraction(self.network[item.name].decay),
+                current_decay=_fraction(self.network[item.name].current_decay),
+            )
+            for item in self.model.populations
+        ]
         return replace(
             self.model,
             connections=tuple(connections),
             populations=tuple(populations),
             metadata=self.model.metadata if metadata is None else metadata,
         )
+
+
+def _fraction(decay: Decay | None) -> NDArray[np.float64] | None:
+    return None if decay is None else decay.numerator / 2.0**decay.shift
 
 
 def _unit(model: FloatNetwork, name: str) -> NDArray[np.float64]:

@@ -42,6 +42,8 @@ class Recipe:
         Weight of the squared excess of the hidden firing rate over ``rate``, in the loss.
     rate : float
         Spikes a step and hidden neuron that cost nothing.
+    output_bias : float
+        What the output's biases start at.
     dropout : float
         Of the hidden spikes.
     shift, noise : float
@@ -69,6 +71,7 @@ class Recipe:
     loss_gain: float = 1.0
     sparsity: float = 1.0
     rate: float = 0.2
+    output_bias: float = 0.0
     dropout: float = 0.0
     shift: int = 0
     noise: float = 0.0
@@ -122,7 +125,10 @@ _ALL = (
         hidden=(96,),
         steps=8,
         loss_gain=8.0,
-        epochs=60,
+        output_bias=0.2,
+        dropout=0.2,
+        noise=0.05,
+        epochs=80,
         qat_epochs=40,
     ),
     Recipe(

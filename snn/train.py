@@ -1,8 +1,10 @@
-"""Training: a recipe to two checkpoints, one in real numbers and one for the integers of the contract."""
+"""Training: a recipe to two checkpoints, one in real numbers and one on the grid of the integer contract."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,86 +12,163 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from quant.model import FloatInput
+from quant.calibrate import with_scales
+from quant.ir import Network
+from quant.model import FloatInput, FloatNetwork, save_model
+from quant.quantize import quantize
+from quant.simulate import run_float
 
-from .datasets import Dataset
+from .datasets import Dataset, load
 from .encode import Encoder
+from .export import to_float
 from .layers import Dropout, Linear
 from .loss import loss_of
 from .network import SpikingNetwork
 from .neurons import KLIF, LIF, TTFS, Neuron
+from .qat import IntegerTwin
 from .recipes import Recipe
-from .surrogate import SURROGATES
+from .samples import Samples
+from .surrogate import SURROGATES, Surrogate
 
-__all__ = ["Samples", "build", "fit"]
+__all__ = ["Report", "Training", "build", "fit", "train"]
 
 Forward = Callable[[Tensor], list[Tensor]]
-Report = Callable[[int, int, float, float], None]
+Report = Callable[[str, int, int, float, float], None]
+
+_BATCH = 1000
+_CALIBRATION = 500
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Samples:
-    """Training images, and how they become inputs.
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What training made.
 
     Parameters
     ----------
-    pixels : array of int, (samples, pixels)
-    labels : array of int, (samples,)
-    shape : tuple of int
-        ``(channels, rows, columns)``.
-    high : int
-        Largest pixel.
-    encoder : Encoder
-    steps : int
+    model, quantized : Path
+        Checkpoints, float networks both: in real numbers, and with scales and weights on the integers' grid.
+    float_accuracy, accuracy : float
+        Share of right answers on the test samples, 0 to 1, of the one and of the other's integer network.
+    rates : dict of str to float
+        Spikes a neuron and step of the integer network on the test samples, by population.
+    seconds : float
     """
 
-    pixels: NDArray[Any]
-    labels: NDArray[np.int64]
-    shape: tuple[int, int, int]
-    high: int
-    encoder: Encoder
-    steps: int
+    model: Path
+    quantized: Path
+    float_accuracy: float
+    accuracy: float
+    rates: dict[str, float]
+    seconds: float
 
-    @classmethod
-    def of(cls, data: Dataset, recipe: Recipe) -> "Samples":
-        """Training samples of a data set, as a recipe sees them."""
-        encoder = Encoder.parse(recipe.encoder)
-        return cls(
-            pixels=data.train_x,
-            labels=data.train_y,
-            shape=data.shape,
-            high=data.high,
-            encoder=encoder,
-            steps=recipe.steps,
-        )
 
-    def batches(
-        self, *, batch: int, shift: int, noise: float, random: np.random.Generator
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Inputs and labels of every sample once, in random order, altered at random."""
-        order = random.permutation(len(self.pixels))
-        for start in range(0, len(order), batch):
-            chosen = order[start : start + batch]
-            pixels = self._altered(self.pixels[chosen], shift, noise, random)
-            inputs = self.encoder(pixels, self.steps)
-            yield torch.from_numpy(inputs).float(), torch.from_numpy(self.labels[chosen])
+def train(
+    recipe: Recipe, *, seed: int = 0, out: Path, folder: Path | None = None, report: Report | None = None
+) -> Training:
+    """Train a recipe and write ``<recipe>.npz`` and ``<recipe>-w<bits>.npz`` into the folder ``out``.
 
-    def _altered(self, pixels: NDArray[Any], shift: int, noise: float, random: np.random.Generator) -> NDArray[Any]:
-        if shift:
-            pixels = self._shifted(pixels, random.integers(-shift, shift + 1, (len(pixels), 2)))
-        if noise:
-            noisy = pixels + random.normal(0, noise * self.high, pixels.shape)
-            pixels = np.clip(np.rint(noisy), 0, self.high).astype(np.int32)
-        return pixels
+    The test samples are used once, to measure. The same seed gives the same files on the same machine and versions.
 
-    def _shifted(self, pixels: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[Any]:
-        channels, rows, columns = self.shape
-        reach = int(np.abs(offsets).max())
-        maps = np.pad(pixels.reshape(-1, *self.shape), ((0, 0), (0, 0), (reach, reach), (reach, reach)))
-        y = (reach + offsets[:, 0])[:, None] + np.arange(rows)
-        x = (reach + offsets[:, 1])[:, None] + np.arange(columns)
-        samples, channel = np.arange(len(pixels))[:, None, None, None], np.arange(channels)[:, None, None]
-        return maps[samples, channel, y[:, None, :, None], x[:, None, None, :]].reshape(pixels.shape)
+    Parameters
+    ----------
+    recipe : Recipe
+    seed : int
+    out : Path
+    folder : Path, optional
+        Where the data set's files are.
+    report : function, optional
+        Called after every epoch with the stage, the epoch, their number, the mean loss and the share of right answers.
+    """
+    threads, start = torch.get_num_threads(), time.monotonic()
+    # Sums in parallel come out in another order.
+    torch.set_num_threads(1)
+    try:
+        data = load(recipe.dataset, folder)
+        network, twin = fitted(recipe, data, seed=seed, report=report)
+    finally:
+        torch.set_num_threads(threads)
+    metadata = {
+        "recipe": recipe.name,
+        "dataset": recipe.dataset,
+        "encoder": recipe.encoder,
+        "seed": seed,
+        "command": f"spikeloom train {recipe.name} --seed {seed}",
+        "training": asdict(recipe),
+        "versions": {"torch": torch.__version__, "numpy": np.__version__},
+    }
+    inputs = Encoder.parse(recipe.encoder)(data.test_x, recipe.steps)
+    float_accuracy = run_float(network, inputs, dtype=np.float32).accuracy(data.test_y)
+    accuracy, rates = _measured(twin, inputs, data.test_y, recipe.readout)
+    result = Training(
+        model=out / f"{recipe.name}.npz",
+        quantized=out / f"{recipe.name}-w{recipe.weight_bits}.npz",
+        float_accuracy=float_accuracy,
+        accuracy=accuracy,
+        rates=rates,
+        seconds=time.monotonic() - start,
+    )
+    save_model(result.model, replace(network, metadata={**metadata, "accuracy": float_accuracy}))
+    integers = {"weight_bits": recipe.weight_bits, "decay_bits": recipe.decay_bits, "rates": rates}
+    metadata |= {**integers, "accuracy": accuracy, "float_accuracy": float_accuracy}
+    save_model(result.quantized, small(twin.to_float(metadata)))
+    return result
+
+
+def fitted(
+    recipe: Recipe, data: Dataset, *, seed: int, report: Report | None = None
+) -> tuple[FloatNetwork, IntegerTwin]:
+    """The float network and the integer twin of a recipe, trained on the training samples of ``data``."""
+    torch.manual_seed(seed)
+    samples = Samples(
+        pixels=data.train_x,
+        labels=data.train_y,
+        shape=data.shape,
+        high=data.high,
+        encoder=Encoder.parse(recipe.encoder),
+        steps=recipe.steps,
+    )
+    network = build(recipe, data)
+    fit(
+        network.spikes,
+        network,
+        samples,
+        recipe,
+        stage="float",
+        epochs=recipe.epochs,
+        lr=recipe.lr,
+        seed=seed,
+        report=report,
+    )
+    network.eval()
+    model = small(to_float(network, name=recipe.name.replace("-", "_"), readout=recipe.readout))
+    twin = twin_of(model, recipe, data)
+    fit(
+        twin,
+        twin,
+        samples,
+        recipe,
+        stage=f"{recipe.weight_bits} bits",
+        epochs=recipe.qat_epochs,
+        lr=recipe.qat_lr,
+        seed=seed + 1,
+        report=report,
+    )
+    twin.eval()
+    twin.adopt(quantized(twin.to_float(), recipe, data))
+    return model, twin
+
+
+def twin_of(model: FloatNetwork, recipe: Recipe, data: Dataset) -> IntegerTwin:
+    """The integer network that a float network quantizes to, ready to be trained on."""
+    scaled = with_scales(model, weight_bits=recipe.weight_bits)
+    scaled = replace(scaled, scales={name: _short(scale) for name, scale in scaled.scales.items()})
+    return IntegerTwin(scaled, quantized(scaled, recipe, data), surrogate=_surrogate(recipe), dropout=recipe.dropout)
+
+
+def quantized(model: FloatNetwork, recipe: Recipe, data: Dataset) -> Network:
+    """The integer network of ``model``, by the bits of the recipe."""
+    inputs = Encoder.parse(recipe.encoder)(data.train_x[:_CALIBRATION], recipe.steps)
+    return quantize(model, weight_bits=recipe.weight_bits, decay_bits=recipe.decay_bits, inputs=inputs)[0]
 
 
 def build(recipe: Recipe, data: Dataset) -> SpikingNetwork:
@@ -98,19 +177,25 @@ def build(recipe: Recipe, data: Dataset) -> SpikingNetwork:
     high = encoder.input_high(data.high)
     size = int(np.prod(data.shape))
     source = FloatInput(shape=(size,), kind=encoder.kind, high=high, lsb=1 / (1 << (high - 1).bit_length()))
-    sizes = (size, *recipe.hidden, data.classes)
     layers: list[nn.Module] = []
-    for index, (inputs, outputs) in enumerate(pairwise(sizes)):
+    for index, (inputs, outputs) in enumerate(pairwise((size, *recipe.hidden, data.classes))):
         if index and recipe.dropout:
             layers.append(Dropout(recipe.dropout))
-        single = recipe.neuron == "ttfs"
-        layers += [Linear(inputs, outputs, steps=recipe.steps if single and index else None), _neuron(recipe)]
+        spikes_once = recipe.neuron == "ttfs" and (index or encoder.kind == "events")
+        linear = Linear(inputs, outputs, steps=recipe.steps if spikes_once else None)
+        layers += [linear, _neuron(recipe)]
+    if recipe.output_bias:
+        nn.init.constant_(linear.bias, recipe.output_bias)
     return SpikingNetwork(layers, input=source, steps=recipe.steps)
 
 
-def _neuron(recipe: Recipe) -> Neuron:
+def _surrogate(recipe: Recipe) -> Surrogate:
     width = "width" if recipe.surrogate == "triangle" else "alpha"
-    surrogate = SURROGATES[recipe.surrogate](**{width: recipe.alpha})
+    return SURROGATES[recipe.surrogate](**{width: recipe.alpha})
+
+
+def _neuron(recipe: Recipe) -> Neuron:
+    surrogate = _surrogate(recipe)
     if recipe.neuron == "ttfs":
         return TTFS(surrogate=surrogate)
     kind = KLIF if recipe.neuron == "klif" else LIF
@@ -119,34 +204,27 @@ def _neuron(recipe: Recipe) -> Neuron:
 
 def fit(
     forward: Forward,
-    groups: Sequence[dict[str, Any]],
+    module: nn.Module,
     samples: Samples,
     recipe: Recipe,
     *,
+    stage: str,
     epochs: int,
+    lr: float,
     seed: int,
     report: Report | None = None,
 ) -> None:
-    """Train the parameters of ``groups`` so that ``forward`` classifies ``samples``.
+    """Train the parameters of ``module`` so that ``forward`` classifies ``samples``.
 
-    Parameters
-    ----------
-    forward : function
-        From inputs to the spikes (T, B, N) of every population, the output's last.
-    groups : sequence of dict
-        Parameter groups of :class:`torch.optim.AdamW`, each with its learning rate.
-    samples, recipe
-    epochs, seed : int
-    report : function, optional
-        Called after every epoch with its number, their number, the mean loss and the share of right answers.
+    ``forward`` takes inputs to the spikes (T, B, N) of every population, the output's last.
     """
     random = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    optimizer = torch.optim.AdamW(groups)
+    optimizer = torch.optim.AdamW(_groups(module, recipe.weight_decay), lr=lr)
     batches = -(-len(samples.pixels) // recipe.batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * batches)
-    for epoch in range(epochs):
-        total, right = 0.0, 0
+    for epoch in range(1, epochs + 1):
+        losses, right = 0.0, 0
         for inputs, labels in samples.batches(
             batch=recipe.batch, shift=recipe.shift, noise=recipe.noise, random=random
         ):
@@ -160,18 +238,53 @@ def fit(
                 sparsity=recipe.sparsity,
             )
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-            total += float(loss.detach()) * len(labels)
+            losses += float(loss.detach()) * len(labels)
             right += int((answers(spikes[-1].detach(), recipe.readout) == labels).sum())
         if report is not None:
-            report(epoch + 1, epochs, total / len(samples.pixels), right / len(samples.pixels))
+            report(stage, epoch, epochs, losses / len(samples.labels), right / len(samples.labels))
+
+
+def _groups(module: nn.Module, weight_decay: float) -> Sequence[dict[str, Any]]:
+    """Weights decay; biases and slopes do not."""
+    parameters = list(module.parameters())
+    return [
+        {"params": [item for item in parameters if item.ndim > 1], "weight_decay": weight_decay},
+        {"params": [item for item in parameters if item.ndim <= 1], "weight_decay": 0.0},
+    ]
 
 
 def answers(spikes: Tensor, readout: str) -> Tensor:
     """Classes of output spikes (T, B, classes), by the contract's readouts; ties and silence give the lowest."""
     if readout == "count":
         return spikes.sum(0).argmax(1)
-    steps = torch.arange(len(spikes), 0, -1, dtype=spikes.dtype)[:, None, None]
-    return (spikes * steps).amax(0).argmax(1)
+    worth = torch.arange(len(spikes), 0, -1, dtype=spikes.dtype)[:, None, None]
+    return (spikes * worth).amax(0).argmax(1)
+
+
+def _measured(
+    twin: IntegerTwin, inputs: NDArray[Any], labels: NDArray[np.int64], readout: str
+) -> tuple[float, dict[str, float]]:
+    """Accuracy and firing rates of an integer twin."""
+    right, rates = 0, np.zeros(len(twin.network.order))
+    for start in range(0, len(inputs), _BATCH):
+        chosen = slice(start, start + _BATCH)
+        with torch.no_grad():
+            spikes = twin(torch.from_numpy(inputs[chosen]))
+        right += int((answers(spikes[-1], readout).numpy() == labels[chosen]).sum())
+        rates += [float(item.mean()) * len(labels[chosen]) / len(labels) for item in spikes]
+    return right / len(labels), dict(zip(twin.network.order, rates.round(4).tolist(), strict=True))
+
+
+def small(model: FloatNetwork) -> FloatNetwork:
+    """The model with its weights in half precision."""
+    connections = [replace(item, weights=np.asarray(item.weights, np.float16)) for item in model.connections]
+    return replace(model, connections=tuple(connections))
+
+
+def _short(scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scales of 7 significant bits: times a weight of 5 bits they are exact in half precision."""
+    fraction, exponent = np.frexp(scale)
+    return np.ldexp(np.rint(fraction * 128) / 128, exponent)
