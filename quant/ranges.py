@@ -38,7 +38,7 @@ class Range:
     @property
     def width(self) -> int:
         """Width in bits that holds every number: with a sign bit if :attr:`signed`, and at least 1."""
-        bits = max(self.high.bit_length(), (~self.low).bit_length() if self.low < 0 else 0)
+        bits = max(max(self.high, 0).bit_length(), (~self.low).bit_length() if self.low < 0 else 0)
         return max(1, bits + self.signed)
 
 
