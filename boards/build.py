@@ -1,0 +1,309 @@
+"""Build: from an integer network to a board's bitstream, with timing and resources read back."""
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hw.link import HASH_BYTES, LinkSpec
+from hw.plan import NetworkPlan, plan_network
+from hw.top import DEFAULT_BAUD, Top
+from quant.errors import CheckError
+from quant.file import write_beside
+from quant.ir import Network
+
+from .board import Board, find_board
+from .cache import Cache
+from .shell import Shell, clock_of
+from .steps import LOGS, STAGES, BuildError, Progress, last_line, run_step
+from .tools import Tool, find_tools
+from .usage import FitError, Usage, missing, resources_in_report, timing_in
+
+__all__ = ["BuildError", "BuildPlan", "BuildReport", "FitError", "Progress", "build", "plan_build"]
+
+REPORT = "report.json"
+_NAME = "top"
+_TIMING = f"{_NAME}.report.json"
+_RESULTS = {"synthesis": "synthesis.log", "place and route": "place-and-route.log"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildPlan:
+    """What is to be built; the tools have not run.
+
+    Parameters
+    ----------
+    plan : NetworkPlan
+    board : Board
+    clock_hz : float
+        Clock of the network.
+    baud : int
+        Of the serial link.
+    seed : int
+        Of placement.
+    build_hash : str
+        32 hexadecimal digits, a digest of everything that the tools are given; it is in the bitstream.
+    files : mapping of str to str or bytes
+        Input of the tools, by file name.
+    commands : tuple of tuple of str
+        Commands, one for each stage.
+    """
+
+    plan: NetworkPlan
+    board: Board
+    clock_hz: float
+    baud: int
+    seed: int
+    build_hash: str
+    files: Mapping[str, str | bytes]
+    commands: tuple[tuple[str, ...], ...]
+
+    def key(self, tools: Mapping[str, Tool]) -> str:
+        """Name of the bitstream that these tools make of this plan."""
+        versions = [f"{tool.name} {tool.version}" for tool in tools.values()]
+        return hashlib.sha256(json.dumps([self.build_hash, *versions]).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildReport:
+    """What was built.
+
+    Parameters
+    ----------
+    network, digest : str
+        Name of the network and digest of its integers.
+    board, device : str
+    clock_mhz, fmax_mhz : float
+        Clock that the network runs at, and the fastest at which it would work.
+    timing_met : bool
+        Whether every clock of the design is fast enough.
+    resources : dict
+        By name, how many are ``used`` and ``available``.
+    bitstream : Path
+    build_hash : str
+        32 hexadecimal digits; the board tells them over the link.
+    baud, seed : int
+    cores : tuple of dict
+        What was generated for each population.
+    tools : dict of str to str
+        Versions.
+    seconds : float
+        Time of this build.
+    cached : bool
+        Whether the tools did not have to run.
+    """
+
+    network: str
+    digest: str
+    board: str
+    device: str
+    clock_mhz: float
+    fmax_mhz: float
+    timing_met: bool
+    resources: Usage
+    bitstream: Path
+    build_hash: str
+    baud: int
+    seed: int
+    cores: tuple[Mapping[str, Any], ...]
+    tools: Mapping[str, str]
+    seconds: float
+    cached: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self) | {"bitstream": str(self.bitstream), "cores": [dict(core) for core in self.cores]}
+
+    def check(self) -> None:
+        """Refuse a build that is too slow.
+
+        Raises
+        ------
+        CheckError
+            If the timing is not met.
+        """
+        if not self.timing_met:
+            raise CheckError(
+                f"Clock must be at most {self.fmax_mhz:.2f} MHz for {self.network} on {self.board}, "
+                f"not {self.clock_mhz:g}: build with a slower clock, another seed or fewer lanes"
+            )
+
+
+def plan_build(
+    network: Network,
+    board: str | Board,
+    *,
+    lanes: int | Mapping[str, int] | None = None,
+    early_stop: bool = True,
+    clock_hz: float | None = None,
+    baud: int = DEFAULT_BAUD,
+    seed: int = 1,
+) -> BuildPlan:
+    """Plan of a build.
+
+    Parameters
+    ----------
+    network : Network
+    board : str or Board
+    lanes, early_stop
+        As of :func:`hw.plan.plan_network`.
+    clock_hz : float, optional
+        Clock of the network; the PLL's nearest that is not above it is taken. Default: the board's.
+    baud : int
+    seed : int
+        Of placement.
+
+    Raises
+    ------
+    SpikeloomError
+        If the board is unknown, cannot make the clock, or is certainly too small; if the network has what is not
+        generated.
+    """
+    board = find_board(board) if isinstance(board, str) else board
+    plan = plan_network(network, lanes=lanes, early_stop=early_stop)
+    _check_size(plan, board)
+    clock = clock_of(board, clock_hz)
+    clock_hz = clock if isinstance(clock, float) else clock.clock_hz
+
+    def prepare(build_hash: bytes) -> Any:
+        top = Top(LinkSpec(plan=plan, build_hash=build_hash, clock_hz=round(clock_hz)), baud=baud)
+        return board.make_platform().build(
+            Shell(top, board, clock),
+            name=_NAME,
+            do_build=False,
+            emit_src=False,
+            debug_verilog=False,
+            nextpnr_opts=f"--report {_TIMING} --seed {seed} --timing-allow-fail",
+        )
+
+    # The hash names everything but itself.
+    build_hash = prepare(bytes(HASH_BYTES)).digest(HASH_BYTES)
+    files = prepare(build_hash).files
+    return BuildPlan(
+        plan=plan,
+        board=board,
+        clock_hz=clock_hz,
+        baud=baud,
+        seed=seed,
+        build_hash=build_hash.hex(),
+        files=files,
+        commands=tuple(map(tuple, json.loads(files[f"build_{_NAME}.json"])["commands"])),
+    )
+
+
+def _check_size(plan: NetworkPlan, board: Board) -> None:
+    """Refuse at once what no tool could fit."""
+    bits = sum(core.connection.weights.size * core.connection.weight_bits for core in plan.cores)
+    if bits > board.memory_bits:
+        raise FitError(
+            f"Network {plan.network.name} does not fit {board.title}: its weights are {bits} bits, and all memories of "
+            f"the chip hold {board.memory_bits}; fewer weight bits, fewer neurons or a larger board would help"
+        )
+
+
+def build(
+    plan: BuildPlan,
+    out: Path,
+    *,
+    progress: Progress = lambda stage, line: None,
+    cache: Cache | None = None,
+    use_cache: bool = True,
+) -> BuildReport:
+    """Build a bitstream, or take it from the cache.
+
+    Writes into ``out``: the bitstream, called as the network, ``report.json``, and the logs. Of a failed build the
+    logs alone; what an earlier build left is not touched.
+
+    Parameters
+    ----------
+    plan : BuildPlan
+    out : Path
+    progress : callable
+        See :data:`boards.steps.Progress`.
+    cache : Cache, optional
+    use_cache : bool
+        Whether what is there already may be taken.
+
+    Raises
+    ------
+    ToolError
+        If a tool is missing or too old.
+    FitError
+        If the network needs more than the chip has.
+    BuildError
+        If a tool fails for another reason.
+    """
+    begun = time.monotonic()
+    cache = cache or Cache()
+    tools = find_tools(plan.board.tools)
+    key = plan.key(tools)
+    files = cache.load(key) if use_cache else None
+    cached = files is not None
+    if files is None:
+        files = _run(plan, out, tools, progress)
+        try:
+            cache.store(key, files)
+        except OSError as error:
+            progress("cache", f"not kept: {error}")
+    return _finish(plan, out, files, tools, cached=cached, begun=begun)
+
+
+def _run(plan: BuildPlan, out: Path, tools: Mapping[str, Tool], progress: Progress) -> dict[str, bytes]:
+    """Results of the tools, by file name; of a failed run, the logs in ``out``."""
+    with tempfile.TemporaryDirectory(prefix="spikeloom-") as name:
+        folder = Path(name)
+        for file, content in plan.files.items():
+            (folder / file).write_bytes(content.encode() if isinstance(content, str) else content)
+        for stage, command in zip(STAGES, plan.commands, strict=True):
+            if run_step(stage, command, tools, folder, progress):
+                _fail(plan, out, stage, folder)
+        names = [f"{_NAME}{plan.board.suffix}", _TIMING, *(LOGS[stage] for stage in _RESULTS)]
+        return {name: (folder / name).read_bytes() for name in names}
+
+
+def _fail(plan: BuildPlan, out: Path, stage: str, folder: Path) -> None:
+    texts = [
+        path.read_text(errors="replace") for path in (folder / LOGS[stage], folder / f"{stage}.out") if path.exists()
+    ]
+    log = out / f"failed-{stage.replace(' ', '-')}.log"
+    write_beside(log, "\n".join(texts).encode())
+    lack = missing(plan.plan.network.name, plan.board, texts[0]) if stage == "place and route" and texts else None
+    if lack:
+        raise FitError(lack)
+    raise BuildError(f"Tool of {stage} failed: {last_line(folder / f'{stage}.out') or 'it said nothing'}; see {log}")
+
+
+def _finish(
+    plan: BuildPlan, out: Path, files: Mapping[str, bytes], tools: Mapping[str, Tool], *, cached: bool, begun: float
+) -> BuildReport:
+    network = plan.plan.network
+    found = json.loads(files[_TIMING])
+    timing = timing_in(found, plan.clock_hz)
+    bitstream = out / f"{network.name}{plan.board.suffix}"
+    for stage, name in _RESULTS.items():
+        write_beside(out / name, files[LOGS[stage]])
+    write_beside(bitstream, files[f"{_NAME}{plan.board.suffix}"])
+    report = BuildReport(
+        network=network.name,
+        digest=network.digest,
+        board=plan.board.name,
+        device=plan.board.device,
+        clock_mhz=plan.clock_hz / 1e6,
+        fmax_mhz=round(timing.fmax_mhz, 2),
+        timing_met=timing.met,
+        resources=resources_in_report(found),
+        bitstream=bitstream,
+        build_hash=plan.build_hash,
+        baud=plan.baud,
+        seed=plan.seed,
+        cores=tuple(core.as_dict() for core in plan.plan.cores),
+        tools={tool.name: tool.version for tool in tools.values()},
+        seconds=round(time.monotonic() - begun, 2),
+        cached=cached,
+    )
+    write_beside(out / REPORT, (json.dumps(report.as_dict(), indent=1) + "\n").encode())
+    return report
