@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import fields
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from .ir import Connection, Decay, Input, Network, Population, Readout
 
 __all__ = [
     "build_item",
+    "content_of",
     "item_parts",
     "load_network",
     "load_parts",
@@ -35,6 +37,7 @@ __all__ = [
 
 FORMAT = "spikeloom"
 VERSION = 1
+_CONTENTS = ("network", "model")
 _MAX_BYTES = 1 << 30
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -43,17 +46,26 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def write_beside(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: beside its place first, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Write a file whole or not at all: beside its place first, then renamed.
+
+    Raises
+    ------
+    FileError
+        If it cannot be written there.
+    """
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise FileError(f"File {path} cannot be written: {error.strerror or error}") from None
 
 
 def _umask() -> int:
@@ -71,7 +83,7 @@ def _digest(header: Header, arrays: Mapping[str, bytes]) -> str:
 
 def _npy(array: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    np.lib.format.write_array(buffer, np.asarray(array, order="C"), version=(1, 0), allow_pickle=False)
     return buffer.getvalue()
 
 
@@ -88,6 +100,20 @@ def save_parts(path: Path, content: str, header: Header, arrays: Mapping[str, ND
     write_beside(path, buffer.getvalue())
 
 
+def content_of(path: Path) -> str:
+    """Kind of a file: ``"network"`` or ``"model"``.
+
+    Raises
+    ------
+    FileError
+        If it is of no kind that this version knows.
+    """
+    header = _read_header(path, _unzip(path).pop("header.json", b""))
+    if header.get("content") not in _CONTENTS:
+        raise FileError(f"File {path} must hold a {' or a '.join(_CONTENTS)}, not a {header.get('content')!r}")
+    return str(header["content"])
+
+
 def load_parts(path: Path, content: str) -> tuple[Header, Arrays]:
     """Read a file of kind ``content``.
 
@@ -96,20 +122,7 @@ def load_parts(path: Path, content: str) -> tuple[Header, Arrays]:
     FileError
         If the file is missing, truncated, altered, or of another kind or version.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            infos = archive.infolist()
-            if sum(info.file_size for info in infos) > _MAX_BYTES:
-                raise FileError(f"File {path} must unpack to at most {_MAX_BYTES} bytes")
-            packed = {info.filename: archive.read(info) for info in infos}
-    except FileNotFoundError:
-        raise FileError(f"File {path} does not exist") from None
-    except OSError as error:
-        raise FileError(f"File {path} cannot be read: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError):
-        raise FileError(
-            f"File {path} is not a whole Spikeloom file: it is truncated, altered or of another kind"
-        ) from None
+    packed = _unzip(path)
     header = _check_header(path, content, packed.pop("header.json", b""), packed)
     try:
         arrays = {
@@ -121,10 +134,16 @@ def load_parts(path: Path, content: str) -> tuple[Header, Arrays]:
     return header, arrays
 
 
+def _unzip(path: Path) -> dict[str, bytes]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = _unpacked(archive, path)
+    
+
 def _check_header(path: Path, content: str, text: bytes, packed: Mapping[str, bytes]) -> Header:
     try:
         header = json.loads(text)
-    except (ValueError, RecursionError):
+    except ValueError:
         header = None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise FileError(f"File {path} is not a Spikeloom file: it has no header")
@@ -139,6 +158,18 @@ def _check_header(path: Path, content: str, text: bytes, packed: Mapping[str, by
     if not isinstance(body, dict):
         raise FileError(f"File {path} has no body in its header")
     return body
+
+
+def _read_header(path: Path, text: bytes) -> Header:
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise FileError(f"File {path} is not a Spikeloom file: it has no header")
+    if header.get("version") != VERSION:
+        raise FileError(f"File {path} must have format version {VERSION}, not {header.get('version')!r}")
+    return header
 
 
 def item_parts(item: Any, prefix: str, arrays: Arrays) -> Header:
@@ -204,7 +235,7 @@ def load_network(path: Path) -> Network:
         )
     except NetworkError as error:
         raise FileError(f"File {path} is inconsistent. {error}") from None
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise FileError(f"File {path} is inconsistent: its header does not describe a network ({error!r})") from None
 
 

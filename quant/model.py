@@ -357,5 +357,5 @@ def load_model(path: Path) -> FloatNetwork:
         )
     except NetworkError as error:
         raise FileError(f"File {path} is inconsistent. {error}") from None
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise FileError(f"File {path} is inconsistent: its header does not describe a model ({error!r})") from None
