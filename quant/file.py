@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from math import prod
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -125,11 +126,8 @@ def load_parts(path: Path, content: str) -> tuple[Header, Arrays]:
     packed = _unzip(path)
     header = _check_header(path, content, packed.pop("header.json", b""), packed)
     try:
-        arrays = {
-            name.removesuffix(".npy"): np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-            for name, data in packed.items()
-        }
-    except (ValueError, EOFError, TypeError, SyntaxError, MemoryError) as error:
+        arrays = {name.removesuffix(".npy"): _array(data) for name, data in packed.items()}
+    except (ValueError, EOFError, TypeError, SyntaxError, RecursionError, MemoryError, TokenError) as error:
         raise FileError(f"File {path} holds an array that cannot be read: {error}") from None
     return header, arrays
 
@@ -137,22 +135,52 @@ def load_parts(path: Path, content: str) -> tuple[Header, Arrays]:
 def _unzip(path: Path) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
-            packed = _unpacked(archive, path)
-    
+            return _unpacked(archive, path)
+    except FileError:
+        raise
+    except FileNotFoundError:
+        raise FileError(f"File {path} does not exist") from None
+    except OSError as error:
+        raise FileError(f"File {path} cannot be read: {error.strerror or error}") from None
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError):
+        raise FileError(
+            f"File {path} is not a whole Spikeloom file: it is truncated, altered or of another kind"
+        ) from None
+
+
+def _unpacked(archive: zipfile.ZipFile, path: Path) -> dict[str, bytes]:
+    infos = archive.infolist()
+    if sum(info.file_size for info in infos) > _MAX_BYTES:
+        raise FileError(f"File {path} must unpack to at most {_MAX_BYTES} bytes")
+    if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in infos):
+        raise zipfile.BadZipFile
+    return {info.filename: archive.read(info) for info in infos}
+
+
+def _array(data: bytes) -> NDArray[Any]:
+    """The array in the bytes of a ``.npy``: numbers alone, and as many as the bytes hold."""
+    buffer = io.BytesIO(data)
+    version = np.lib.format.read_magic(buffer)
+    if version != (1, 0):
+        raise ValueError(f"its version must be (1, 0), not {version}")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(buffer)
+    if dtype.kind not in "iuf":
+        raise ValueError(f"it must be of numbers, not of {dtype}")
+    if prod(shape) * dtype.itemsize != len(data) - buffer.tell():
+        raise ValueError(f"shape {shape} of {dtype} does not fit {len(data) - buffer.tell()} bytes")
+    return np.frombuffer(data, dtype, offset=buffer.tell()).reshape(shape, order="F" if fortran else "C")
+
 
 def _check_header(path: Path, content: str, text: bytes, packed: Mapping[str, bytes]) -> Header:
-    try:
-        header = json.loads(text)
-    except ValueError:
-        header = None
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise FileError(f"File {path} is not a Spikeloom file: it has no header")
-    if header.get("version") != VERSION:
-        raise FileError(f"File {path} must have format version {VERSION}, not {header.get('version')!r}")
+    header = _read_header(path, text)
     if header.get("content") != content:
         raise FileError(f"File {path} must hold a {content}, not a {header.get('content')!r}")
     stated = header.pop("sha256", None)
-    if stated != _digest(header, packed):
+    try:
+        digest = _digest(header, packed)
+    except RecursionError:
+        raise FileError(f"File {path} has a header nested too deeply") from None
+    if stated != digest:
         raise FileError(f"File {path} was altered: its contents do not have the digest in its header")
     body = header.get("body")
     if not isinstance(body, dict):

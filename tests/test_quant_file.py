@@ -207,7 +207,15 @@ def test_a_file_without_header_is_refused(saved):
 
 def test_a_deep_header_is_refused(saved):
     rewritten(saved, sign=False, header__json=b"[" * 100_000 + b"]" * 100_000)
-    refused(saved, NOT_WHOLE)
+    refused(saved, r"is not a Spikeloom file: it has no header$")
+
+
+@pytest.mark.parametrize("depth", range(100, 1000, 50))
+def test_a_deep_field_is_refused(saved, depth):
+    header = {**header_of(saved), "deep": "here"}
+    text = json.dumps(header).replace('"here"', "[" * depth + "]" * depth)
+    rewritten(saved, sign=False, header__json=text.encode())
+    refused(saved, r"(was altered|nested too deeply|no header)")
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None])
