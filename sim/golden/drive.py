@@ -4,7 +4,7 @@ A product of matrices is fastest in float32, and exact there as long as no sum c
 whatever the order of its terms. The bounds of the sums are known from the weights, so the type is chosen, not hoped
 for. Where they leave bits to spare, several targets share one float as fields of a few bits each::
 
-    product = sum over j of field_j * 2**(bits * j),      low <= field_j < low + 2**bits
+    product = sum over j of field_j * 2**(bits * j),      abs(field_j) < 2**(bits - 1)
 """
 
 from dataclasses import dataclass
@@ -89,27 +89,24 @@ class _Fields:
     dtype : dtype
         float32 or float64.
     count, bits : int
-        Fields in a float, bits of each.
-    low : int
-        Smallest value of a field.
+        Fields in a float, bits of each, with the sign.
     """
 
     dtype: Any
     count: int
     bits: int
-    low: int
 
     @classmethod
     def fitting(cls, sums: Range, targets: int) -> "_Fields | None":
         """The fields that save most time: a float64 costs 2 to 3 float32. None if nothing can be shared."""
         if targets < _WORTH_PACKING:
             return None
-        bits = (sums.high - sums.low).bit_length()
+        bits = _largest(sums).bit_length() + 1
         counts = {dtype: _count(_largest(sums), bits, mantissa) for dtype, mantissa in _MANTISSA.items()}
         dtype = np.float64 if counts[np.float64] >= 3 * counts[np.float32] else np.float32
         if counts[dtype] < 2:
             return None
-        return cls(dtype=dtype, count=counts[dtype], bits=bits, low=sums.low)
+        return cls(dtype=dtype, count=counts[dtype], bits=bits)
 
     def packed(self, connection: Connection) -> Synapses:
         """The connection with its targets in fields: field j of target i is target ``j * part + i``."""
@@ -124,17 +121,16 @@ class _Fields:
         )
 
     def unpack(self, brought: Array, result: Array) -> None:
-        """Write the fields of ``(T, B, part)`` floats to ``(T, B, N_target)`` integers."""
-        word = np.int32 if self.dtype == np.float32 else np.int64
-        rest: NDArray[np.int64] = brought.astype(word)  # type: ignore[assignment]
-        rest -= self.low * sum(1 << (self.bits * field) for field in range(self.count))
+        """Write the fields of ``(T, B, part)`` floats, which are used up, to ``(T, B, N_target)`` integers."""
         part = brought.shape[2]
-        for field in range(self.count):
+        for field in reversed(range(self.count)):
             targets = result[:, :, field * part : (field + 1) * part]
-            value = rest & ((1 << self.bits) - 1)
-            value += self.low
-            np.copyto(targets, value[:, :, : targets.shape[2]], casting="unsafe")
-            rest >>= self.bits
+            scale = self.dtype(1 << (self.bits * field))
+            values = np.rint(brought / scale) if field else brought
+            np.copyto(targets, values[:, :, : targets.shape[2]], casting="unsafe")
+            if field:
+                values *= scale
+                brought -= values
 
 
 def _largest(values: Range) -> int:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ __all__ = ["run"]
 
 Array = NDArray[Any]
 
-_CHUNK_BYTES = 16 << 20
+_CHUNK_BYTES = 32 << 20
 _LEAST_CHUNK_BYTES = 1 << 20
 _BLOCK_STEPS = 32
 
@@ -52,10 +53,7 @@ def run(network: Network, inputs: Any, *, record: Collection[str] = ()) -> Resul
     log = Log(network, len(values), steps, record)
     engine = _Engine(network, Feed(network.input, values, steps), log)
     chunks = _chunks(len(values), engine.step_bytes * min(steps, _BLOCK_STEPS))
-    if len(chunks) == 1:
-        engine.run(chunks[0], steps)
-    else:
-        _share(lambda chunk: engine.run(chunk, steps), chunks)
+    _share(lambda chunk: engine.run(chunk, steps), chunks)
     return log.result()
 
 
@@ -64,17 +62,23 @@ def _workers() -> int:
 
 
 def _chunks(samples: int, sample_bytes: int) -> list[slice]:
-    """A chunk for each processor, within the limits of what is worth a thread and of memory."""
-    size = max(-(-samples // _workers()), _LEAST_CHUNK_BYTES // sample_bytes, 1)
-    size = min(size, max(1, _CHUNK_BYTES // sample_bytes))
-    return [slice(start, min(start + size, samples)) for start in range(0, samples, size)]
+    """Even chunks, as many for each processor: no more than memory asks for, no fewer than is worth a thread."""
+    total, workers = samples * sample_bytes, _workers()
+    count = max(-(-total // _CHUNK_BYTES), min(workers, total // _LEAST_CHUNK_BYTES), 1)
+    count = min(samples, count if count == 1 else -(-count // workers) * workers)
+    edges = [samples * index // count for index in range(count + 1)]
+    return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 def _share(task: Callable[[slice], None], chunks: list[slice]) -> None:
-    """Work on chunks side by side, a processor each: BLAS must not split every product over all of them too."""
-    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(_workers()) as pool:
-        for _ in pool.map(task, chunks):
-            pass
+    """Work on chunks side by side, a processor each; BLAS must not split every small product over all of them too."""
+    with _blas().limit(limits=1, user_api="blas"):
+        if len(chunks) == 1:
+            task(chunks[0])
+            return
+        with ThreadPoolExecutor(_workers()) as pool:
+            for _ in pool.map(task, chunks):
+                pass
 
 
 @cache

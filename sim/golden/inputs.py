@@ -60,7 +60,8 @@ class Feed:
         return spikes
 
     def _in_range(self, values: Array) -> Array:
-        low, high = (0, 1) if values.dtype == np.bool_ else (int(values.min()), int(values.max()))
+        low = int(values.min()) if values.dtype.kind == "i" else 0
+        high = int(values.max())
         if low < self.port.low or high > self.port.high:
             wrong = low if low < self.port.low else high
             raise NetworkError(f"Inputs must be between {self.port.low} and {self.port.high}, not {wrong}")

@@ -50,7 +50,8 @@ class Log:
 
     def add_input(self, samples: slice, values: Array) -> None:
         """Count the nonzero values of a block, ``(T, B, N)``."""
-        self.totals[INPUT][samples] += np.count_nonzero(values, axis=(0, 2))
+        for index in range(values.shape[1]):
+            self.totals[INPUT][samples.start + index] += np.count_nonzero(values[:, index])
 
     def add_step(self, samples: slice, step: int, name: str, state: State) -> None:
         """Keep what is asked for of a population's state after a step."""
