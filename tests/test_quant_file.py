@@ -457,3 +457,33 @@ def test_arrays_are_stored_as_narrow_as_they_fit():
         "populations.p.decay.numerator": "int8",
         "connections.0.weights": "int8",
     }
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [
+        (127, "int8"),
+        (128, "int16"),
+        (-128, "int8"),
+        (-129, "int16"),
+        (32767, "int16"),
+        (32768, "int32"),
+        (-32768, "int16"),
+        (-32769, "int32"),
+    ],
+)
+def test_no_value_is_lost_by_narrowing(tmp_path, value, dtype):
+    population = Population(name="p", shape=(2,), threshold=1, bias=np.array([0, value]), state_min=0, state_max=0)
+    network = Network(
+        **{**{entry.name: getattr(small(), entry.name) for entry in fields(Network)}}
+        | {
+            "populations": (population,),
+            "connections": (
+                Connection(source="input", target="p", kind="dense", weights=np.eye(2, dtype=int), weight_bits=2),
+            ),
+            "readout": Readout(population="p"),
+        }
+    )
+    assert network_parts(network)[1]["populations.p.bias"].dtype == dtype
+    save_network(tmp_path / "network", network)
+    assert same(load_network(tmp_path / "network"), network)
