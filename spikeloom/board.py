@@ -1,0 +1,129 @@
+"""Board: samples on a board at a serial port, beside the golden model."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from boards.link import Answer, Link
+from quant.errors import CheckError
+from quant.ir import Network
+from quant.result import Result
+from sim import golden
+
+from .samples import Samples
+
+__all__ = ["BoardRun", "run_board"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoardRun:
+    """What a board answered.
+
+    Parameters
+    ----------
+    network : str
+    port : str
+    build_hash : str
+        What is on the board.
+    samples : int
+    accuracy : float or None
+        Share of the board's answers that are right, 0 to 1; None without labels.
+    mismatches : int
+        Samples whose answer, scores or spike counts are not the golden model's.
+    first_difference : str
+        In words; empty if there is none.
+    cycles : tuple of int
+        By sample, as the board counts them: from the end of the frame to the first score.
+    clock_hz : int
+    """
+
+    network: str
+    port: str
+    build_hash: str
+    samples: int
+    accuracy: float | None
+    mismatches: int
+    first_difference: str
+    cycles: tuple[int, ...]
+    clock_hz: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {**asdict(self), "cycles": list(self.cycles)}
+
+    def check(self) -> None:
+        """Raise a CheckError that names the first difference, if there is one."""
+        if self.mismatches:
+            raise CheckError(
+                f"{self.mismatches} of {self.samples} samples differ on the board; {self.first_difference}"
+            )
+
+
+def run_board(
+    network: Network,
+    samples: Samples,
+    link: Link,
+    *,
+    build_hash: str | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> BoardRun:
+    """Run samples on a board, and compare what it answers with the golden model.
+
+    Spike counts are compared too, unless the network stops at its first output spike: then fewer are counted.
+
+    Parameters
+    ----------
+    network : Network
+    samples : Samples
+    link : Link
+        To the board.
+    build_hash : str, optional
+        What the board must hold.
+    progress : callable
+        Called with the number of samples done.
+
+    Raises
+    ------
+    LinkError
+        If the board holds something else, refuses a sample or does not answer.
+    """
+    link.check(network, build_hash)
+    expected = golden.run(network, samples.inputs)
+    answers = []
+    for index, sample in enumerate(samples.inputs):
+        answers.append(link.run(sample))
+        progress(index + 1)
+    differences = [_difference(network, index, answer, expected) for index, answer in enumerate(answers)]
+    found = [difference for difference in differences if difference]
+    right = None if samples.labels is None else [item.answer for item in answers] == samples.labels
+    return BoardRun(
+        network=network.name,
+        port=link.port,
+        build_hash=link.info().build_hash,
+        samples=len(samples),
+        accuracy=None if right is None else float(np.mean(right)),
+        mismatches=len(found),
+        first_difference=found[0] if found else "",
+        cycles=tuple(answer.cycles for answer in answers),
+        clock_hz=link.info().clock_hz,
+    )
+
+
+def _difference(network: Network, sample: int, answer: Answer, expected: Result) -> str:
+    """The first thing in which the board's answer is not the golden model's, in words."""
+    pairs = [("answer", int(expected.answers[sample]), answer.answer)]
+    pairs += [
+        (f"score of class {index}", int(golden_score), score)
+        for index, (golden_score, score) in enumerate(zip(expected.scores[sample], answer.scores, strict=True))
+    ]
+    if network.readout.kind != "first_spike":
+        pairs += [
+            (f"spikes of population {name!r}", int(expected.totals[name][sample]), spikes)
+            for name, spikes in zip(network.order, answer.spikes, strict=True)
+        ]
+    for what, wanted, found in pairs:
+        if wanted != found:
+            return f"sample {sample}, {what}: golden {wanted}, board {found}"
+    return ""

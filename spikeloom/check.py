@@ -1,0 +1,150 @@
+"""Check: what every layer of a network becomes, and what the hardware cannot generate yet."""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from quant.errors import UnsupportedError
+from quant.ir import Connection, Decay, Network, Population
+
+if TYPE_CHECKING:
+    from quant.report import QuantizationReport
+
+__all__ = ["CheckedNetwork", "Layer", "check"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """A population and the connections into it, in words and numbers.
+
+    Parameters
+    ----------
+    name : str
+        The population.
+    connections : tuple of str
+        Kind, source, shape of the weights and their bits, of each.
+    weights : int
+        Number of weights.
+    neurons : int
+    becomes : str
+        The update rule.
+    threshold : str
+    decay : str
+        As a fraction.
+    membrane_bits, sum_bits : int
+        Widths of the stored membrane and of the sum before the comparison.
+    lanes, rows, sweeps : int or None
+        Synaptic operations a cycle, cycles an event, and cycles of a step's sweep; None if it is not generated.
+    """
+
+    name: str
+    connections: tuple[str, ...]
+    weights: int
+    neurons: int
+    becomes: str
+    threshold: str
+    decay: str
+    membrane_bits: int
+    sum_bits: int
+    lanes: int | None = None
+    rows: int | None = None
+    sweeps: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedNetwork:
+    """What a network becomes.
+
+    Parameters
+    ----------
+    network : str
+    input, readout : str
+        In words.
+    steps : int
+    layers : tuple of Layer
+    warnings : tuple of str
+        Of the quantization.
+    refusal : str
+        Why the hardware cannot be generated; empty if it can.
+    """
+
+    network: str
+    input: str
+    readout: str
+    steps: int
+    layers: tuple[Layer, ...]
+    warnings: tuple[str, ...]
+    refusal: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        values = asdict(self)
+        return {**values, "layers": list(values["layers"]), "warnings": list(self.warnings)}
+
+    def check(self) -> None:
+        """Raise an UnsupportedError if the hardware cannot be generated."""
+        if self.refusal:
+            raise UnsupportedError(self.refusal)
+
+
+def check(network: Network, quantization: "QuantizationReport | None" = None) -> CheckedNetwork:
+    """What the hardware of an integer network would be; nothing is generated."""
+    from hw.plan import plan_network
+
+    cores, refusal = {}, ""
+    try:
+        cores = {core.name: core for core in plan_network(network).cores}
+    except UnsupportedError as error:
+        refusal = str(error)
+    source = network.input
+    return CheckedNetwork(
+        network=network.name,
+        input=f"{source.size} values of kind {source.kind}, {source.low} to {source.high}",
+        readout=f"{network.readout.kind} of {network.readout.population}",
+        steps=network.steps,
+        layers=tuple(_layer(network, name, cores.get(name)) for name in network.order),
+        warnings=quantization.warnings if quantization else (),
+        refusal=refusal,
+    )
+
+
+def _layer(network: Network, name: str, core: Any) -> Layer:
+    population, incoming = network[name], network.incoming(name)
+    bounds = network.bounds(name)
+    sizes = {} if core is None else {field: getattr(core, field) for field in ("lanes", "rows", "sweeps")}
+    return Layer(
+        name=name,
+        connections=tuple(_connection(item) for item in incoming),
+        weights=sum(item.weights.size for item in incoming),
+        neurons=population.size,
+        becomes=_rule(population),
+        threshold="none" if population.threshold is None else _span(population.threshold),
+        decay=_decay(population.decay),
+        membrane_bits=bounds.state.width,
+        sum_bits=bounds.total.width,
+        **sizes,
+    )
+
+
+def _connection(connection: Connection) -> str:
+    shape = "x".join(map(str, connection.weights.shape)) or "one weight"
+    delay = ", a step later" if connection.delay else ""
+    return f"{connection.kind} from {connection.source}: {shape} of {connection.weight_bits} bits{delay}"
+
+
+def _rule(population: Population) -> str:
+    words = {"zero": "reset to zero", "subtract": "reset by subtraction", "none": "no reset", "latch": "one spike"}
+    flags = {
+        "rectified": population.rectify,
+        "ternary": population.ternary,
+        "second order": population.current_decay is not None,
+        "biased": bool(population.bias.any()),
+    }
+    return ", ".join([words[population.reset], *(word for word, given in flags.items() if given)])
+
+
+def _decay(decay: Decay) -> str:
+    return f"{_span(decay.numerator)} / {1 << decay.shift}" if decay.shift else _span(decay.numerator)
+
+
+def _span(values: Any) -> str:
+    return " to ".join(map(str, sorted({int(values.min()), int(values.max())})))

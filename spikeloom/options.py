@@ -1,0 +1,70 @@
+"""Options that several commands have."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .samples import Samples, dataset_samples, file_samples, random_samples
+from .source import Source, UsageError
+
+__all__ = [
+    "BoardName",
+    "Data",
+    "EarlyStop",
+    "Inputs",
+    "Json",
+    "LanesText",
+    "Model",
+    "Out",
+    "RandomInputs",
+    "lanes_of",
+    "samples_of",
+]
+
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A recipe's name, or the file of a float or an integer network.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the files; default build/NAME.")]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of the data set's files.")]
+Inputs = Annotated[
+    Path | None, typer.Option("--inputs", help="Samples: a .npy of inputs, or a .npz of inputs and labels.")
+]
+RandomInputs = Annotated[bool, typer.Option("--random", help="Samples at random instead of the data set's.")]
+LanesText = Annotated[
+    str | None, typer.Option("--lanes", help="Synaptic operations a cycle: 16, or by population, hidden=32,out=10.")
+]
+EarlyStop = Annotated[bool, typer.Option(help="With first_spike, stop a sample at its first output spike.")]
+BoardName = Annotated[str, typer.Option("--board", "-b", help="One of `spikeloom boards`.")]
+
+
+def lanes_of(text: str | None) -> int | dict[str, int] | None:
+    """Lanes as the user wrote them.
+
+    Raises
+    ------
+    UsageError
+        If they are not numbers.
+    """
+    if text is None:
+        return None
+    try:
+        if "=" not in text:
+            return int(text)
+        pairs = [part.split("=") for part in text.split(",")]
+        return {name.strip(): int(number) for name, number in pairs}
+    except ValueError:
+        raise UsageError(f"Lanes must be a number, or population=number with commas between, not {text!r}") from None
+
+
+def samples_of(
+    source: Source, *, inputs: Path | None, data: Path | None, count: int | None, at_random: bool = False, seed: int = 0
+) -> Samples:
+    """Samples that the user wants: the first ``count`` of a file or of the test set, or as many at random."""
+    network = source.named
+    if at_random:
+        return random_samples(network.input, network.steps, count=100 if count is None else count, seed=seed)
+    if inputs is not None:
+        return file_samples(inputs).first(count)
+    return dataset_samples(network.metadata, network.steps, folder=data).first(count)

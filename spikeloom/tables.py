@@ -1,0 +1,181 @@
+"""Tables: results for a terminal."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from .check import CheckedNetwork
+from .pipeline import Evaluation
+
+if TYPE_CHECKING:
+    from boards.build import BuildReport
+    from sim.cosim import CosimReport
+
+    from .board import BoardRun
+
+__all__ = [
+    "board_run_table",
+    "boards_rows",
+    "build_table",
+    "check_table",
+    "cosim_table",
+    "evaluation_table",
+    "facts",
+    "percent",
+    "report_table",
+    "resource_words",
+    "span",
+    "table",
+]
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, left: Sequence[str] = ()) -> Table:
+    """A table of strings and numbers; columns in ``left`` and the first are flush left."""
+    made = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        made.add_column(
+            column, justify="left" if index == 0 or column in left else "right", overflow="fold", no_wrap=index == 0
+        )
+    for row in rows:
+        made.add_row(*("-" if value is None else str(value) for value in row))
+    return made
+
+
+def facts(title: str, values: Mapping[str, Any]) -> Table:
+    """A table of names and values."""
+    made = Table(title=title, title_justify="left", show_header=False)
+    made.add_column(no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, value in values.items():
+        made.add_row(name, str(value))
+    return made
+
+
+def percent(share: float | None) -> str:
+    """A share, 0 to 1, in percent."""
+    return "-" if share is None else f"{share:.2%}"
+
+
+def span(values: Sequence[int]) -> str:
+    """Mean of numbers, and their ends if they differ."""
+    if not values:
+        return "-"
+    ends = f", {min(values)} to {max(values)}" if min(values) != max(values) else ""
+    return f"{sum(values) / len(values):.1f}{ends}"
+
+
+def resource_words(resources: Mapping[str, Mapping[str, int]]) -> str:
+    """What is used of a chip."""
+    return ", ".join(f"{item['used']} of {item['available']} {name}" for name, item in resources.items())
+
+
+def check_table(checked: CheckedNetwork) -> Table:
+    """Layers, and what they become."""
+    columns = ("population", "connections", "neurons", "becomes", "threshold", "decay", "membrane", "sum", "hardware")
+    rows = [
+        (
+            item.name,
+            "\n".join(item.connections),
+            item.neurons,
+            item.becomes,
+            item.threshold,
+            item.decay,
+            f"{item.membrane_bits} bits",
+            f"{item.sum_bits} bits",
+            "-" if item.lanes is None else f"{item.lanes} lanes, {item.rows} rows, {item.sweeps} sweeps",
+        )
+        for item in checked.layers
+    ]
+    title = f"{checked.network}: {checked.steps} steps, input of {checked.input}, readout {checked.readout}"
+    return table(title, columns, rows, left=("connections", "becomes", "hardware"))
+
+
+def evaluation_table(evaluation: Evaluation) -> Table:
+    """Rates of an integer network by itself."""
+    title = f"{evaluation.samples} samples of {evaluation.origin}: accuracy {percent(evaluation.accuracy)}"
+    rows = [(name, f"{rate:.4f}") for name, rate in evaluation.rates.items()]
+    return table(title, ("population", "spikes a neuron and step"), rows)
+
+
+def cosim_table(report: "CosimReport") -> Table:
+    """What was compared."""
+    return facts(
+        f"Co-simulation of {report.network}",
+        {
+            "simulator": f"{report.simulator} {report.version}",
+            "samples": f"{report.samples}, with streams stalled {report.stall:.0%} of the time, seed {report.seed}",
+            "spikes compared": f"{report.spikes}, {report.spike_mismatches} differ",
+            "membranes compared": f"{report.membranes}, {report.membrane_mismatches} differ",
+            "answers": f"{report.answer_mismatches} differ",
+            "streams": f"{report.stream_mismatches} differ",
+            "cycles a sample, predicted": span(report.cycles_predicted),
+            "cycles a sample, measured": span(report.cycles),
+            "cycles in all": f"{report.total_cycles} in {report.seconds:.1f} s",
+        },
+    )
+
+
+def build_table(report: "BuildReport") -> Table:
+    """What was built."""
+    return facts(
+        f"{report.network} on {report.board}",
+        {
+            "device": report.device,
+            "clock": f"{report.clock_mhz:g} MHz, of at most {report.fmax_mhz:.2f} MHz"
+            f"{'' if report.timing_met else ': TIMING NOT MET'}",
+            "resources": resource_words(report.resources),
+            "bitstream": report.bitstream,
+            "build hash": report.build_hash,
+            "time": f"{report.seconds:.1f} s{', from the cache' if report.cached else ''}",
+        },
+    )
+
+
+def board_run_table(run: "BoardRun") -> Table:
+    """What a board answered."""
+    mean = sum(run.cycles) / max(1, len(run.cycles))
+    return facts(
+        f"{run.network} at {run.port}",
+        {
+            "samples": f"{run.samples}, {run.mismatches} differ from the golden model",
+            "accuracy": percent(run.accuracy),
+            "cycles a sample": f"{span(run.cycles)} ({mean / run.clock_hz * 1e6:.1f} us)"
+            if run.clock_hz
+            else span(run.cycles),
+            "build hash": run.build_hash,
+        },
+    )
+
+
+def boards_rows() -> list[dict[str, Any]]:
+    """All boards, as JSON values."""
+    from boards.board import BOARDS
+
+    fields = ("name", "title", "family", "device", "logic_cells", "block_rams", "block_ram_bits", "dsps")
+    return [
+        {**{field: getattr(board, field) for field in fields}, "default_clock_mhz": board.default_clock_hz / 1e6}
+        for board in BOARDS.values()
+    ]
+
+
+def report_table(report: Mapping[str, Any]) -> Table:
+    """A line or two of what every step has found."""
+    rows: dict[str, str] = {"network": f"{report.get('network')}, SHA-256 {report.get('digest')}"}
+    for step, values in report.items():
+        if isinstance(values, dict):
+            rows[step] = _summary(step.partition(" ")[0], values)
+    return facts("Report", rows)
+
+
+def _summary(step: str, values: Mapping[str, Any]) -> str:
+    """What matters of a step's values; unknown ones are left to ``--json``."""
+    names = {
+        "quantize": ("warnings",),
+        "evaluate": ("samples", "float_accuracy", "accuracy", "agreement"),
+        "generate": ("verilog", "module"),
+        "cosim": ("samples", "mismatches", "spikes", "membranes", "stall", "first_difference"),
+        "build": ("bitstream", "clock_mhz", "fmax_mhz", "timing_met", "build_hash"),
+        "run": ("port", "samples", "mismatches", "accuracy"),
+    }.get(step, ())
+    return "\n".join(f"{name}: {values[name]}" for name in names if values.get(name) not in (None, "", []))
