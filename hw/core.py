@@ -102,15 +102,19 @@ class Core(wiring.Component):
         row = Signal(range(plan.rows))
         offset = Signal(range(max(1, plan.weight_words)))
         beat = self.i.payload
+        # What the fields of ``issued`` depend on must not be a part of it: simulators order whole signals.
+        adding, sweeping = Signal(), Signal()
         m.d.comb += [
-            issued.add.eq(self.i.valid & ~beat.tick & ~cleaning),
-            issued.sweep.eq(ready & (places != 0) & ((self.i.valid & beat.tick) | cleaning)),
+            adding.eq(self.i.valid & ~beat.tick & ~cleaning),
+            sweeping.eq(ready & (places != 0) & ((self.i.valid & beat.tick) | cleaning)),
+            issued.add.eq(adding),
+            issued.sweep.eq(sweeping),
             issued.mute.eq(cleaning),
             issued.value.eq(beat.value),
-            claim.eq(issued.sweep & ~cleaning),
+            claim.eq(sweeping & ~cleaning),
         ]
-        self._issue_event(m, issued, row, offset)
-        self._issue_sweep(m, issued, row, cleaning, ready)
+        self._issue_event(m, issued, adding, row, offset)
+        self._issue_sweep(m, issued, sweeping, row, cleaning, ready)
 
         # Weights, one row a cycle; then their products.
         weight_shape = shape_of(Range(-(1 << (plan.connection.weight_bits - 1)), 0))
@@ -170,10 +174,10 @@ class Core(wiring.Component):
         ]
         return m
 
-    def _issue_event(self, m: Module, issued: Any, row: Signal, offset: Signal) -> None:
+    def _issue_event(self, m: Module, issued: Any, adding: Signal, row: Signal, offset: Signal) -> None:
         """Rows of an event: the weights of row r lie ``r * inputs`` words further."""
         plan = self.plan
-        with m.If(issued.add):
+        with m.If(adding):
             m.d.comb += issued.row.eq(row)
             with m.If(row == plan.rows - 1):
                 m.d.comb += self.i.ready.eq(1)
@@ -181,7 +185,9 @@ class Core(wiring.Component):
             with m.Else():
                 m.d.sync += [row.eq(row + 1), offset.eq(offset + plan.inputs)]
 
-    def _issue_sweep(self, m: Module, issued: Any, row: Signal, cleaning: Signal, ready: Signal) -> None:
+    def _issue_sweep(
+        self, m: Module, issued: Any, sweeping: Signal, row: Signal, cleaning: Signal, ready: Signal
+    ) -> None:
         """Words of a sweep, and, for a sample that came once, its steps."""
         plan = self.plan
         bank, index = Signal(range(plan.banks)), Signal(range(plan.sweeps))
@@ -199,7 +205,7 @@ class Core(wiring.Component):
         m.d.comb += ready.eq(cooldown == 0)
         with m.If(cooldown != 0):
             m.d.sync += cooldown.eq(cooldown - 1)
-        with m.If(issued.sweep):
+        with m.If(sweeping):
             m.d.comb += [
                 issued.row.eq(row),
                 issued.bank.eq(bank),

@@ -98,7 +98,7 @@ def place(probe: Probe, words: Words, *, samples: int, steps: int, least: NDArra
     at = sample[inside], step[inside]
 
     def spread(values: NDArray[Any], fill: int) -> NDArray[Any]:
-        flat = values[: whole * probe.sweeps].reshape(whole, -1)[:, : probe.size]
+        flat = values[: whole * probe.sweeps].reshape(whole, probe.sweeps * probe.units)[:, : probe.size]
         target = np.full((samples, steps, probe.size), fill, values.dtype)
         target[at] = flat[inside]
         return target

@@ -235,7 +235,7 @@ def cosimulate_design(
         stream_mismatches=comparison.stream_mismatches,
         first_difference=comparison.first_difference,
         cycles=_cycles(recording),
-        cycles_predicted=tuple(int(cycles) for cycles in design.predict(expected)),
+        cycles_predicted=tuple(int(cycles) for cycles in design.predict(expected, np.asarray(inputs))),
         total_cycles=recording.cycles,
         simulator=tool.name,
         version=tool.version,

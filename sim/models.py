@@ -33,6 +33,8 @@ _VERILATOR_OPTIONS = (
     "--x-initial",
     "unique",
 )
+# Verilog-2005: there a declaration's initial value is an event, which wakes the `always @*` of Yosys-made Verilog.
+_ICARUS_OPTIONS = ("-g2005",)
 
 
 class CosimError(SpikeloomError, RuntimeError):
@@ -66,7 +68,7 @@ def compile_model(simulator: Simulator, sources: Sequence[str]) -> Path:
     if simulator.name == "verilator":
         _compile_verilator(simulator, folder, names)
     else:
-        _run(simulator, folder, simulator.compiler, "-g2012", "-s", TOP, "-o", "sim.vvp", *names)
+        _run(simulator, folder, simulator.compiler, *_ICARUS_OPTIONS, "-s", TOP, "-o", "sim.vvp", *names)
     try:
         folder.rename(place)
     except OSError:  # another process was faster
@@ -79,7 +81,7 @@ def _digest(simulator: Simulator, sources: Sequence[str]) -> str:
 
     digest = hashlib.sha256()
     identity = (str(simulator), simulator.compiler, metadata.version("cocotb"), config.libs_dir, _OPTIMISE)
-    for text in (*identity, *_VERILATOR_OPTIONS, *sources):
+    for text in (*identity, *_VERILATOR_OPTIONS, *_ICARUS_OPTIONS, *sources):
         data = str(text).encode()
         digest.update(len(data).to_bytes(8, "little") + data)
     return digest.hexdigest()[:32]

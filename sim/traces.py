@@ -38,7 +38,8 @@ def read_record(data: bytes, record: Record) -> dict[str, Bits]:
     fields, start = {}, 0
     for name, width in record.fields:
         digits = record.digits(width)
-        bits = _TABLES[record.binary][lines[:, start : start + digits]].reshape(len(lines), -1)
+        bits = _TABLES[record.binary][lines[:, start : start + digits]]
+        bits = bits.reshape(len(lines), bits.shape[1] * bits.shape[2])
         fields[name] = bits[:, bits.shape[1] - width :]
         start += digits + 1
     return fields

@@ -165,6 +165,6 @@ class Handmade:
     def input_layout(self) -> BeatLayout:
         return BeatLayout(3, Range(-1, 2))
 
-    def predict(self, result: Any) -> Any:
+    def predict(self, result: Any, inputs: Any) -> Any:
         """Beats, two words and one word a step, three output beats."""
         return result.totals["input"] + NETWORK.steps * (1 + 2 + 1) + 3
