@@ -13,8 +13,12 @@ from quant.result import Result
 from sim import golden
 
 from .samples import Samples
+from .source import UsageError
+from .workspace import Workspace, read_report
 
-__all__ = ["BoardRun", "run_board"]
+__all__ = ["BoardRun", "built_hash", "run_board"]
+
+_BUILD = "build "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,29 @@ class BoardRun:
             raise CheckError(
                 f"{self.mismatches} of {self.samples} samples differ on the board; {self.first_difference}"
             )
+
+
+def built_hash(network: Network, workspace: Workspace, board: str | None) -> str | None:
+    """Hash of what was built of the network in the workspace for a board, or for the only one; None if not known.
+
+    Raises
+    ------
+    UsageError
+        If it was not built for ``board``.
+    """
+    found = read_report(workspace.report) if workspace.report.exists() else {}
+    steps = found if found.get("digest") == network.digest else {}
+    builds = {
+        step.removeprefix(_BUILD): values
+        for step, values in steps.items()
+        if step.startswith(_BUILD) and isinstance(values, dict)
+    }
+    if board is not None and board not in builds:
+        built = f"only for {', '.join(builds)}" if builds else "for no board"
+        raise UsageError(f"Network {network.name} must be built for {board}; in {workspace.folder} it is {built}")
+    if board is None and len(builds) != 1:
+        return None
+    return str(builds[board or next(iter(builds))].get("build_hash"))
 
 
 def run_board(

@@ -5,8 +5,13 @@ from typing import Annotated
 
 import typer
 
+from quant.ir import Network
+
+from .pipeline import integers
 from .samples import Samples, dataset_samples, file_samples, random_samples
+from .screen import Screen
 from .source import Source, UsageError
+from .workspace import Workspace
 
 __all__ = [
     "BoardName",
@@ -18,8 +23,10 @@ __all__ = [
     "Model",
     "Out",
     "RandomInputs",
+    "integers_of",
     "lanes_of",
     "samples_of",
+    "workspace_of",
 ]
 
 Model = Annotated[
@@ -68,3 +75,16 @@ def samples_of(
     if inputs is not None:
         return file_samples(inputs).first(count)
     return dataset_samples(network.metadata, network.steps, folder=data).first(count)
+
+
+def workspace_of(source: Source, out: Path | None) -> Workspace:
+    """Where the files go."""
+    return Workspace(folder=source.folder if out is None else out)
+
+
+def integers_of(source: Source, workspace: Workspace, screen: Screen, data: Path | None) -> Network:
+    """The integer network, which is made and saved if the user has named another."""
+    network = integers(source, workspace, data=data)
+    if source.network is None:
+        screen.say(f"Integer network: {workspace.network}")
+    return network

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from quant.errors import SpikeloomError
 from quant.file import content_of, load_network
@@ -93,9 +92,9 @@ def find_source(argument: str, *, root: Path = Path("build")) -> Source:
         )
     if content_of(path) == "model":
         model = load_model(path)
-        return Source(argument=argument, folder=root / model.name, model=model, reference_path=path)
+        return Source(argument=argument, folder=root / _folder_name(model), model=model, reference_path=path)
     network = load_network(path)
-    folder = path.parent if path.name == NETWORK_FILE else root / network.name
+    folder = path.parent if path.name == NETWORK_FILE else root / _folder_name(network)
     return Source(argument=argument, folder=folder, network=network)
 
 
@@ -114,6 +113,7 @@ def _of_recipe(recipe: Recipe, root: Path) -> Source:
     return Source(argument=recipe.name, folder=root / recipe.name, model=load_model(paths[0]), reference_path=paths[1])
 
 
-def metadata_of(source: Source) -> dict[str, Any]:
-    """Metadata of what was named."""
-    return dict(source.named.metadata)
+def _folder_name(found: FloatNetwork | Network) -> str:
+    """Name of its recipe, if it has one, else its own."""
+    recipe = found.metadata.get("recipe")
+    return recipe if recipe in RECIPES else found.name

@@ -1,0 +1,1 @@
+"""Verbs of the command line; each is thin over :mod:`spikeloom.pipeline`."""

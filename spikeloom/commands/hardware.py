@@ -1,0 +1,135 @@
+"""Verbs that make hardware of the integer network, and prove it: demo, generate, cosim, build."""
+
+from typing import Annotated, Any
+
+import typer
+
+from ..options import (
+    BoardName,
+    Data,
+    EarlyStop,
+    Inputs,
+    Json,
+    LanesText,
+    Model,
+    Out,
+    RandomInputs,
+    integers_of,
+    lanes_of,
+    samples_of,
+    workspace_of,
+)
+from ..screen import Screen
+from ..source import find_source
+
+__all__ = ["build", "cosim", "demo", "generate"]
+
+
+def demo(
+    recipe: Annotated[str, typer.Option("--recipe", help="One of `spikeloom recipes`, of the digits.")] = "digits-klif",
+    board: BoardName = "icebreaker",
+    samples: Annotated[int, typer.Option("--samples", help="Test samples to co-simulate.", min=1)] = 100,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """From a trained network to a bitstream, with every proof on the way."""
+    from ..demo import demo as run_demo
+    from ..demo import demo_table
+
+    screen = Screen(as_json=as_json)
+    with screen.progress() as advance:
+        result = run_demo(recipe, board=board, samples=samples, folder=out, progress=advance)
+    screen.show(result.as_dict(), demo_table(result))
+    result.check()
+
+
+def generate(
+    model: Model,
+    lanes: LanesText = None,
+    early_stop: EarlyStop = True,
+    data: Data = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Write the network as Verilog."""
+    from .. import pipeline
+    from ..tables import table
+
+    screen = Screen(as_json=as_json)
+    source = find_source(model)
+    workspace = workspace_of(source, out)
+    network = integers_of(source, workspace, screen, data)
+    with screen.busy("Generating"):
+        design = pipeline.generate(network, workspace, lanes=lanes_of(lanes), early_stop=early_stop)
+    values = pipeline.design_values(design, workspace)
+    columns = ("population", "inputs", "neurons", "lanes", "units", "rows", "sweeps", "weight_memory_bits")
+    rows = [[core[column] for column in columns] for core in values["cores"]]
+    screen.show(values, table(f"Module {design.name}", columns, rows), f"Verilog: {workspace.verilog}")
+
+
+def cosim(
+    model: Model,
+    simulator: Annotated[str, typer.Option("--simulator", "-s", help="verilator or icarus.")] = "verilator",
+    samples: Annotated[int | None, typer.Option("--samples", help="So many; default: 100, or all of a file.")] = None,
+    stall: Annotated[float, typer.Option("--stall", help="Share of the cycles in which every stream stalls.")] = 0.0,
+    seed: Annotated[int, typer.Option("--seed", help="Of the stalls, and of random samples.")] = 0,
+    isolate: Annotated[bool, typer.Option(help="One sample after the other, so that cycles can be compared.")] = False,
+    lanes: LanesText = None,
+    early_stop: EarlyStop = True,
+    inputs: Inputs = None,
+    at_random: RandomInputs = False,
+    data: Data = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Simulate the Verilog, and compare every spike and membrane with the golden model."""
+    from .. import pipeline
+    from ..tables import cosim_table
+
+    screen = Screen(as_json=as_json)
+    source = find_source(model)
+    workspace = workspace_of(source, out)
+    count = 100 if samples is None and inputs is None else samples
+    chosen = samples_of(source, inputs=inputs, data=data, count=count, at_random=at_random, seed=seed)
+    options = {"simulator": simulator, "stall": stall, "seed": seed, "isolate": isolate, "lanes": lanes_of(lanes)}
+    network = integers_of(source, workspace, screen, data)
+    with screen.progress() as advance:
+        report = pipeline.cosim(network, chosen, workspace, early_stop=early_stop, progress=advance, **options)
+    screen.show(report.as_dict(), cosim_table(report))
+    report.check()
+
+
+def build(
+    model: Model,
+    board: BoardName = "icebreaker",
+    clock: Annotated[float | None, typer.Option("--clock", help="MHz; default: the board's.")] = None,
+    baud: Annotated[int | None, typer.Option("--baud", help="Of the serial link.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of placement.")] = 1,
+    lanes: LanesText = None,
+    early_stop: EarlyStop = True,
+    cache: Annotated[bool, typer.Option(help="Take what was built before of the same.")] = True,
+    data: Data = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Make a board's bitstream."""
+    from .. import pipeline
+    from ..tables import build_table
+
+    screen = Screen(as_json=as_json)
+    source = find_source(model)
+    workspace = workspace_of(source, out)
+    options: dict[str, Any] = {"lanes": lanes_of(lanes), "early_stop": early_stop, "seed": seed, "use_cache": cache}
+    if clock is not None:
+        options["clock_hz"] = clock * 1e6
+    if baud is not None:
+        options["baud"] = baud
+    network = integers_of(source, workspace, screen, data)
+    with screen.progress() as advance:
+
+        def progress(stage: str, line: str) -> None:
+            advance(f"{stage.capitalize()}\n{line}", 0, 1)
+
+        report = pipeline.build(network, board, workspace, progress=progress, **options)
+    screen.show(report.as_dict(), build_table(report))
+    report.check()
