@@ -30,7 +30,7 @@ class Serialiser(wiring.Component):
     units : int
         Neurons in a word, a power of two.
     depth : int
-        Words that the queue holds.
+        Words that the queue holds, at least 3.
 
     Members
     -------
@@ -50,6 +50,9 @@ class Serialiser(wiring.Component):
     """
 
     def __init__(self, *, neurons: int, units: int, depth: int):
+        if depth < 3:
+            # The queue's output register fills a cycle late: two words in a row would not find a place.
+            raise ValueError(f"Queue depth must be at least 3 words, not {depth}")
         self.neurons = neurons
         self.units = units
         self.depth = depth

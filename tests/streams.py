@@ -23,7 +23,7 @@ class Source:
     seed: int = 0
     sent: int = 0
 
-    async def __call__(self, ctx: Any) -> None:
+    async def run(self, ctx: Any) -> None:
         random = Random(self.seed)
         for payload in self.payloads:
             while random.random() < self.stall:
@@ -53,7 +53,7 @@ class Sink:
     received: list[Any] = field(default_factory=list)
     cycles: list[int] = field(default_factory=list)
 
-    async def __call__(self, ctx: Any) -> None:
+    async def run(self, ctx: Any) -> None:
         random, waiting, cycle, idle = Random(self.seed), None, 0, 0
         while len(self.received) < self.count or idle < self.quiet:
             ready = random.random() >= self.stall
