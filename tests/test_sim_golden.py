@@ -170,6 +170,9 @@ def test_follows_the_update_rule(fields, drives, spikes, membranes):
         (15, 4, 7, 7),
         (15, 4, -9, -8),
         (115, 7, -100, -90),
+        (115, 7, 999, 898),
+        (115, 7, -999, -898),
+        ((1 << 24) - 1, 24, 999, 999),
         (1, 24, -1, 0),
         (1 << 23, 24, -1, 0),
         ((1 << 23) + 1, 24, -1, -1),
@@ -474,11 +477,12 @@ def test_the_random_networks_hold_everything_of_the_contract():
 
 @pytest.fixture
 def tiny_chunks(monkeypatch):
-    """Chunks of one or two samples, on two threads, in blocks of two steps."""
+    """Chunks of a few samples, on two threads, in blocks of two steps, with products of one sample."""
     monkeypatch.setattr(engine, "_LEAST_CHUNK_BYTES", 1)
-    monkeypatch.setattr(engine, "_CHUNK_BYTES", 300)
+    monkeypatch.setattr(engine, "_CHUNK_BYTES", 1000)
     monkeypatch.setattr(engine, "_BLOCK_STEPS", 2)
     monkeypatch.setattr(engine, "_workers", lambda: 2)
+    monkeypatch.setattr("sim.golden.drive._BLOCK_BYTES", 16)
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -564,6 +568,24 @@ def test_integers_do_where_no_float_is_exact(seed, monkeypatch):
     model = whole.random_network(rng)
     inputs = whole.random_inputs(rng, model, 3)
     assert_equal(golden.run(model, inputs, record=EVERYTHING), reference.run(model, inputs))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "initial", "drive", "stored"),
+    [(-1, 11, 10, 11, 10), (-1, 10, 10, 10, 10), (-12, 1, -10, -12, -10), (-11, 1, -10, -11, -10)],
+)
+def test_rails_hold_what_would_pass_them_by_one(low, high, initial, drive, stored):
+    neurons = population(state_min=-10, state_max=10, initial=initial, decay=Decay(numerator=1, shift=1))
+    result = golden.run(network(neurons, port=Input(shape=(1,), low=low, high=high)), [[[drive]]], record=EVERYTHING)
+    assert result.membranes["p"].ravel().tolist() == [stored]
+
+
+@pytest.mark.parametrize("lowest", [-32768, -32767])
+def test_the_lowest_sum_fits_too(lowest):
+    port = Input(shape=(1,), low=-1, high=1)
+    neurons = population(threshold=None, reset="none", state_min=lowest, state_max=7, initial=lowest)
+    model = network(neurons, port=port, readout=Readout(population="p", kind="membrane"))
+    assert golden.run(model, [[[-1]]]).scores.tolist() == [[lowest - 1]]
 
 
 @pytest.mark.parametrize("rail", [32765, 32766, 32767, 32768, 2**31 - 2, 2**31 - 1])
