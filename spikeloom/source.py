@@ -116,4 +116,4 @@ def _of_recipe(recipe: Recipe, root: Path) -> Source:
 def _folder_name(found: FloatNetwork | Network) -> str:
     """Name of its recipe, if it has one, else its own."""
     recipe = found.metadata.get("recipe")
-    return recipe if recipe in RECIPES else found.name
+    return recipe if isinstance(recipe, str) and recipe in RECIPES else found.name
