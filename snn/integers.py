@@ -1,6 +1,6 @@
 """Synapses and neurons of the integer contract in torch: they compute integers, and have gradients.
 
-Weights and biases are floats, used rounded by :mod:`quant.rounding`, in float64. The rule of a step is that of
+Weights and biases are float64, used rounded by :mod:`quant.rounding`. The rule of a step is that of
 :mod:`quant.ir`. Backward, rounding and floor pass the gradient on as it is, a clipped weight passes none, and a spike
 has a surrogate gradient by (H - theta) / theta.
 """
@@ -54,8 +54,9 @@ class IntegerSynapses(nn.Module):
         self.connection, self.source_shape, self.scale = connection, source, scale
         self.stride = connection.stride or (1, 1)
         spread = np.broadcast_to(weights, connection.weights.shape)
-        self.weights = nn.Parameter(_tensor(spread, torch.float32))
-        self.register_buffer("inverse", _tensor(1 / np.broadcast_to(scale, spread.shape), dtype))
+        self.weights = nn.Parameter(_tensor(spread, torch.float64))
+        self.dtype = dtype
+        self.register_buffer("inverse", _tensor(1 / np.broadcast_to(scale, spread.shape), torch.float64))
         self.inverse: Tensor
 
     def integers(self) -> NDArray[np.int64]:
@@ -65,7 +66,7 @@ class IntegerSynapses(nn.Module):
     def rounded(self) -> Tensor:
         """Weights as integers, with a gradient where they are not clipped."""
         half = 1 << (self.connection.weight_bits - 1)
-        exact = (self.weights * self.inverse).clamp(-half - 0.5, half - 0.5)
+        exact = (self.weights * self.inverse).to(self.dtype).clamp(-half - 0.5, half - 0.5)
         return _through(_tensor(self.integers(), exact.dtype), exact)
 
     def forward(self, values: Tensor, weights: Tensor) -> Tensor:
@@ -122,8 +123,8 @@ class IntegerNeurons(nn.Module):
         self.unit = np.broadcast_to(unit, population.shape[:1]).reshape(channels)
         if bias.shape != population.shape:
             bias = np.broadcast_to(bias.reshape(-1), population.shape[:1]).reshape(channels)
-        self.bias = nn.Parameter(_tensor(bias, torch.float32))
-        self.register_buffer("inverse", _tensor(1 / self.unit, dtype))
+        self.bias = nn.Parameter(_tensor(bias, torch.float64))
+        self.register_buffer("inverse", _tensor(1 / self.unit, torch.float64))
         self.inverse: Tensor
         self.load(population)
 
@@ -148,7 +149,7 @@ class IntegerNeurons(nn.Module):
 
     def rounded(self) -> Tensor:
         """Bias as integers, per neuron, with a gradient."""
-        exact = self.bias * self.inverse
+        exact = (self.bias * self.inverse).to(self.dtype)
         return _through(_tensor(self.integers(), exact.dtype), exact).expand(self.population.shape).flatten()
 
     def start(self, batch: int) -> None:
@@ -169,6 +170,11 @@ class IntegerNeurons(nn.Module):
         self.membrane = self._leaked(kept, self.decay, item.state_min, item.state_max)
         return spike
 
+    @property
+    def stored(self) -> Tensor:
+        """V as the integer network stores it. Behind a latch the membrane integrates on, for its gradient's sake."""
+        return self.membrane * (1 - self.fired)
+
     def _spike(self, total: Tensor) -> Tensor:
         if self.threshold is None:
             return torch.zeros_like(total)
@@ -188,7 +194,7 @@ class IntegerNeurons(nn.Module):
             return total * (1 - size) + self.value * size
         if reset == "subtract" and self.amount is not None:
             return total - spike * self.amount
-        return total * (1 - self.fired.detach()) if reset == "latch" else total
+        return total
 
     @staticmethod
     def _leaked(value: Tensor, fraction: tuple[Tensor, Decay], low: int, high: int) -> Tensor:

@@ -70,7 +70,7 @@ class Neuron(nn.Module):
             spike, state = self.step(current, state)
             spikes.append(spike)
             if self.record:
-                membranes.append(state[0].detach())
+                membranes.append(self.membrane(state).detach())
         self.membranes = torch.stack(membranes) if self.record else None
         return torch.stack(spikes)
 
@@ -81,6 +81,10 @@ class Neuron(nn.Module):
     def step(self, current: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Spikes and next state of one step."""
         raise NotImplementedError
+
+    def membrane(self, state: tuple[Tensor, ...]) -> Tensor:
+        """V of a state."""
+        return state[0]
 
 
 class LIF(Neuron):
@@ -236,7 +240,8 @@ class KLIF(LIF):
 class TTFS(Neuron):
     """Integrate-and-fire neuron that fires at most once a sample (Che et al., 2024).
 
-    The gradient of the latch is kept: a spike that comes earlier takes the later one away.
+    The gradient of the latch is kept: a spike that comes earlier takes the later one away. For its sake the state
+    integrates on behind the latch.
     """
 
     def start(self, like: Tensor) -> tuple[Tensor, ...]:
@@ -246,5 +251,7 @@ class TTFS(Neuron):
         membrane, fired = state
         total = membrane + current
         spike = self.surrogate(total - self.threshold) * (1 - fired)
-        fired = fired + spike
-        return spike, (total * (1 - fired.detach()), fired)
+        return spike, (total, fired + spike)
+
+    def membrane(self, state: tuple[Tensor, ...]) -> Tensor:
+        return state[0] * (1 - state[1])

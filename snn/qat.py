@@ -104,7 +104,7 @@ class IntegerTwin(nn.Module):
                 spikes[name].append(now[name])
                 now[name] = now[name] * heard[name]
                 if self.record:
-                    kept[name].append(neurons.membrane.detach())
+                    kept[name].append(neurons.stored.detach())
             before = now
         self.membranes = {name: torch.stack(values) for name, values in kept.items() if values}
         return [torch.stack(spikes[name]) for name in self.network.order]
