@@ -2,7 +2,10 @@
 :class:`quant.graph.Synapses`.
 """
 
+from functools import reduce
+from itertools import product
 from math import prod
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -54,17 +57,14 @@ class Operator:
         pool = self.connection.pool
         if pool == (1, 1):
             return values.reshape(len(values), *self.pooled_shape)
-        channels, height, width = self.pooled_shape
-        maps = values.reshape(len(values), *self.source_shape)[:, :, : height * pool[0], : width * pool[1]]
-        windows = maps.reshape(len(values), channels, height, pool[0], width, pool[1])
-        return windows.sum(axis=(3, 5), dtype=self.dtype)
+        height, width = self.pooled_shape[1:]
+        maps = values.reshape(len(values), *self.source_shape)
+        rows: Array = reduce(add, (maps[:, :, i : height * pool[0] : pool[0]] for i in range(pool[0])))
+        return reduce(add, (rows[..., j : width * pool[1] : pool[1]] for j in range(pool[1])))
 
-    def _windows(self, maps: Array, kernel: Shape) -> Array:
-        """Every window of the padded maps: ``(B, C, H_target, W_target, kh, kw)``."""
-        stride = self.connection.stride or (1, 1)
+    def _padded(self, maps: Array) -> Array:
         rows, columns = self.connection.padding
-        padded = np.pad(maps, ((0, 0), (0, 0), (rows, rows), (columns, columns)))
-        return sliding_window_view(padded, kernel, axis=(2, 3))[:, :, :: stride[0], :: stride[1]]
+        return np.pad(maps, ((0, 0), (0, 0), (rows, rows), (columns, columns)))
 
     def _spread(self) -> Array:
         """Weights, one or per channel or per neuron, so that they multiply maps of neurons."""
@@ -81,14 +81,22 @@ class Operator:
 
     def _max_pool(self, maps: Array) -> Array:
         assert self.connection.kernel is not None
-        windows = self._windows(maps != 0, self.connection.kernel)
-        return windows.any(axis=(4, 5)) * self._spread()
+        assert self.connection.stride is not None
+        (rows, columns), spikes = self.connection.stride, self._padded(maps != 0)
+        height, width = self.target_shape[1:]
+        fired = np.zeros((len(maps), *self.target_shape), np.bool_)
+        for i, j in product(*map(range, self.connection.kernel)):
+            fired |= spikes[:, :, i : i + rows * (height - 1) + 1 : rows, j : j + columns * (width - 1) + 1 : columns]
+        return fired * self._spread()
 
     def _conv2d(self, maps: Array) -> Array:
-        groups, (outputs, inputs, *kernel) = self.connection.groups, self._weights.shape
-        windows = self._windows(maps, (kernel[0], kernel[1])).transpose(0, 1, 4, 5, 2, 3)
-        columns = windows.reshape(len(maps), groups, inputs * kernel[0] * kernel[1], prod(self.target_shape[1:]))
-        return self._weights.reshape(groups, outputs // groups, -1) @ columns
+        assert self.connection.stride is not None
+        (rows, columns), groups = self.connection.stride, self.connection.groups
+        outputs, inputs, *kernel = self._weights.shape
+        windows = sliding_window_view(self._padded(maps), (kernel[0], kernel[1]), axis=(2, 3))[:, :, ::rows, ::columns]
+        taps = windows.transpose(0, 1, 4, 5, 2, 3)
+        taps = taps.reshape(len(maps), groups, inputs * kernel[0] * kernel[1], prod(self.target_shape[1:]))
+        return self._weights.reshape(groups, outputs // groups, -1) @ taps
 
     def _conv_transpose2d(self, maps: Array) -> Array:
         groups, (inputs, outputs, *kernel) = self.connection.groups, self._weights.shape
@@ -108,10 +116,9 @@ class Operator:
             for n, s, k, t, p in zip((height, width), (rows, columns), kernel, target, (top, left), strict=True)
         ]
         plane = np.zeros((batch, channels, *size), self.dtype)
-        for i in range(kernel[0]):
-            for j in range(kernel[1]):
-                grid = plane[:, :, i : i + rows * (height - 1) + 1 : rows, j : j + columns * (width - 1) + 1 : columns]
-                grid += brought[:, :, i, j]
+        for i, j in product(*map(range, kernel)):
+            grid = plane[:, :, i : i + rows * (height - 1) + 1 : rows, j : j + columns * (width - 1) + 1 : columns]
+            grid += brought[:, :, i, j]
         return plane[:, :, top : top + target[0], left : left + target[1]]
 
 

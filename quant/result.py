@@ -20,7 +20,7 @@ class Result:
         Index of the class.
     scores : array, (B, classes)
         What the answers were chosen by; see :class:`quant.ir.Readout`.
-    counts : dict of str to array of int64, (B, N)
+    counts : dict of str to array of integers, (B, N)
         Sum of each neuron's spikes over the sample, by population; a spike of −1 counts −1.
     totals : dict of str to array of int64, (B,)
         Number of spikes of either sign over the sample, by population. Of ``"input"`` the number of nonzero input
@@ -35,7 +35,7 @@ class Result:
 
     answers: NDArray[np.int64]
     scores: NDArray[Any]
-    counts: Mapping[str, NDArray[np.int64]]
+    counts: Mapping[str, NDArray[Any]]
     totals: Mapping[str, NDArray[np.int64]]
     spikes: Mapping[str, NDArray[np.int8]]
     membranes: Mapping[str, NDArray[Any]]

@@ -38,7 +38,7 @@ class Log:
         self.network = network
         self.readout = network[network.readout.population]
         populations = network.populations
-        self.counts = {p.name: np.zeros((samples, p.size), np.int64) for p in populations}
+        self.counts = {p.name: np.zeros((samples, p.size), np.int32) for p in populations}
         self.totals = {name: np.zeros(samples, np.int64) for name in (INPUT, *(p.name for p in populations))}
         self.first = np.full((samples, self.readout.size), network.steps, np.int64)
         self.membrane = np.zeros((samples, self.readout.size), np.int64)
@@ -72,8 +72,11 @@ class Log:
 
     def add_spikes(self, samples: slice, steps: slice, name: str, spikes: Array) -> None:
         """Count the spikes of a block, ``(T, B, N)``."""
-        self.counts[name][samples] += spikes.sum(axis=0, dtype=np.int8)  # at most 127 steps
-        self.totals[name][samples] += np.abs(spikes).sum(axis=0, dtype=np.int8).sum(axis=1)
+        counts = spikes.sum(axis=0, dtype=np.int8)  # a block has at most 127 steps
+        self.counts[name][samples] += counts
+        if self.network[name].ternary:
+            counts = np.abs(spikes).sum(axis=0, dtype=np.int8)
+        self.totals[name][samples] += counts.sum(axis=1)
         if name in self.spikes:
             self.spikes[name][samples, steps] = spikes.transpose(1, 0, 2)
         if name == self.readout.name and self.network.readout.kind == "first_spike":
@@ -89,7 +92,7 @@ class Log:
     def result(self) -> Result:
         """Scores and answers; of equal scores, the lowest index."""
         readout = self.network.readout
-        counts = self.counts[readout.population]
+        counts = self.counts[readout.population].astype(np.int64)
         if readout.kind == "first_spike":
             scores = self.first
         elif readout.kind == "membrane":
