@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hw.link import HASH_BYTES, LinkSpec
+from hw.link import DEFAULT_BAUD, HASH_BYTES, LinkSpec
 from hw.plan import NetworkPlan, plan_network
-from hw.top import DEFAULT_BAUD, Top
+from hw.top import Top
 from quant.errors import CheckError
 from quant.file import write_beside
 from quant.ir import Network
@@ -170,7 +170,7 @@ def plan_build(
     clock_hz = clock if isinstance(clock, float) else clock.clock_hz
 
     def prepare(build_hash: bytes) -> Any:
-        top = Top(LinkSpec(plan=plan, build_hash=build_hash, clock_hz=round(clock_hz)), baud=baud)
+        top = Top(LinkSpec(plan=plan, build_hash=build_hash, clock_hz=round(clock_hz), baud=baud))
         return board.make_platform().build(
             Shell(top, board, clock),
             name=_NAME,

@@ -224,7 +224,7 @@ class Link:
         for attempt in range(2):
             if attempt:
                 self._resynchronise()
-            self._tag = (self._tag + 1) % 16
+            self._tag = self._tag % 15 + 1  # 0 is what the board says of a frame without a command
             self._write(frame(bytes([self._tag << 4 | command]) + body))
             response = self._response()
             if response and response[0] & 15 == command | _RESPONSE:
@@ -235,16 +235,19 @@ class Link:
         raise LinkError(f"Board at {self.port} refused the frame: {fault}")
 
     def _response(self) -> bytes | None:
-        """The frame that carries the tag, or any error; nothing if the line is silent for too long."""
+        """The frame that carries the tag; if the line falls silent before, the last complaint about anything else."""
+        complaint = None
         deadline = time.monotonic() + self.timeout_s
         while time.monotonic() < deadline:
             received = self._read()
             if received:
                 deadline = time.monotonic() + self.timeout_s
             for payload in self._reader.feed(received):
-                if payload[0] >> 4 == self._tag or payload[0] & 15 == _ERROR:
+                if payload[0] >> 4 == self._tag:
                     return payload
-        return None
+                if payload[0] & 15 == _ERROR:
+                    complaint = payload
+        return complaint
 
     def _resynchronise(self) -> None:
         """End whatever the board takes to be a frame, and let its complaints pass."""

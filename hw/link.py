@@ -32,10 +32,11 @@ from amaranth.lib.wiring import In, Out
 from .frame import Deframer, Fault, Framer
 from .layout import BeatLayout
 from .plan import NetworkPlan
-from .uart import ReceivedLayout
+from .uart import ReceivedLayout, baud_divisor
 
-__all__ = ["ERROR", "HASH_BYTES", "INFO", "RESPONSE", "RUN", "VERSION", "Link", "LinkSpec"]
+__all__ = ["DEFAULT_BAUD", "ERROR", "HASH_BYTES", "INFO", "RESPONSE", "RUN", "VERSION", "Link", "LinkSpec"]
 
+DEFAULT_BAUD = 1_000_000
 VERSION = 1
 INFO, RUN, RESPONSE, ERROR = 1, 2, 8, 15
 HASH_BYTES = 16
@@ -54,15 +55,29 @@ class LinkSpec:
         16 bytes that name the build.
     clock_hz : int
         Clock of the network.
+    baud : int
+        Bits per second on the line.
+
+    Raises
+    ------
+    BaudError
+        If the clock cannot make the baud rate.
     """
 
     plan: NetworkPlan
     build_hash: bytes = bytes(HASH_BYTES)
-    clock_hz: int = 0
+    clock_hz: int = 24_000_000
+    baud: int = DEFAULT_BAUD
 
     def __post_init__(self) -> None:
+        baud_divisor(self.clock_hz, self.baud)
         if len(self.build_hash) != HASH_BYTES:
             raise ValueError(f"Build hash must be {HASH_BYTES} bytes, not {len(self.build_hash)}")
+
+    @property
+    def divisor(self) -> int:
+        """Clock cycles of one bit."""
+        return baud_divisor(self.clock_hz, self.baud)
 
     @property
     def layout(self) -> BeatLayout:

@@ -9,11 +9,10 @@ from amaranth.lib.wiring import In, Out
 
 from .link import Link, LinkSpec
 from .network import NetworkCore
-from .uart import UartReceiver, UartTransmitter, baud_divisor
+from .uart import UartReceiver, UartTransmitter
 
-__all__ = ["DEFAULT_BAUD", "Top"]
+__all__ = ["Top"]
 
-DEFAULT_BAUD = 1_000_000
 _QUEUE_DEPTH = 256
 
 
@@ -25,9 +24,7 @@ class Top(wiring.Component):
     Parameters
     ----------
     spec : LinkSpec
-        The network, and its clock.
-    baud : int
-        Bits per second on the line.
+        The network, its clock and the line's baud rate.
 
     Members
     -------
@@ -35,26 +32,20 @@ class Top(wiring.Component):
     tx : Out(1)
     leds : Out(2)
         Bit 0: busy with a frame. Bit 1: the last frame was bad.
-
-    Raises
-    ------
-    BaudError
-        If the clock cannot make the baud rate.
     """
 
     rx: Any
     tx: Any
     leds: Any
 
-    def __init__(self, spec: LinkSpec, *, baud: int = DEFAULT_BAUD):
+    def __init__(self, spec: LinkSpec):
         self.spec = spec
-        self.divisor = baud_divisor(spec.clock_hz, baud)
         super().__init__({"rx": In(1), "tx": Out(1), "leds": Out(2)})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.receiver = receiver = UartReceiver(self.divisor)
-        m.submodules.transmitter = transmitter = UartTransmitter(self.divisor)
+        m.submodules.receiver = receiver = UartReceiver(self.spec.divisor)
+        m.submodules.transmitter = transmitter = UartTransmitter(self.spec.divisor)
         m.submodules.queue = queue = SyncFIFOBuffered(width=9, depth=_QUEUE_DEPTH)
         m.submodules.link = link = Link(self.spec)
         m.submodules.network = network = NetworkCore(self.spec.plan)

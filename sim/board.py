@@ -88,11 +88,9 @@ def simulated_board(
     found = find_simulator(simulator)
     plan = plan_network(network, lanes=lanes, early_stop=early_stop)
     digest = bytes.fromhex(build_hash or network.digest[: 2 * HASH_BYTES])
-    spec = LinkSpec(plan=plan, build_hash=digest, clock_hz=CLOCK_HZ)
-    top = Top(spec, baud=CLOCK_HZ // BIT_CYCLES)
-    model = compile_model(
-        found, [_BENCH, verilog.convert(top, name="board", emit_src=False, strip_internal_attrs=True)]
-    )
+    spec = LinkSpec(plan=plan, build_hash=digest, clock_hz=CLOCK_HZ, baud=CLOCK_HZ // BIT_CYCLES)
+    text = verilog.convert(Top(spec), name="board", emit_src=False, strip_internal_attrs=True)
+    model = compile_model(found, [_BENCH, text])
     with tempfile.TemporaryDirectory(prefix="spikeloom-board-") as name:
         folder = Path(name)
         thread = threading.Thread(target=_run, args=(found, model, folder), daemon=True)

@@ -1,4 +1,3 @@
-import struct
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +10,7 @@ from hw.frame import Fault
 from hw.link import ERROR, INFO, RESPONSE, RUN, Link, LinkSpec
 from hw.plan import plan_network
 from quant.ir import Connection, Input, Network, Population, Readout
+from tests.links import board_info
 
 MARKED = 0x100  # a received byte with its error bit
 HASH = bytes(range(16))
@@ -132,14 +132,8 @@ def spec():
     return LinkSpec(plan=plan_network(network_of()), build_hash=HASH, clock_hz=24_000_000)
 
 
-def info_of(spec):
-    _, digest, *numbers = struct.unpack("<B16sHHBBBxIiiII", spec.info())
-    names = list(BoardInfo.__dataclass_fields__)[1:]
-    return BoardInfo(build_hash=digest.hex(), **dict(zip(names, numbers, strict=True)))
-
-
 def run_frame(spec, sample, *, tag=0):
-    return frame(bytes([tag << 4 | RUN]) + encode(info_of(spec), sample))
+    return frame(bytes([tag << 4 | RUN]) + encode(board_info(spec), sample))
 
 
 def error(fault, *, tag=0):
@@ -166,7 +160,7 @@ def seen(sample):
 def test_info(spec):
     (payload,) = Rig(spec).run(frame(bytes([0x50 | INFO])))
     assert payload == bytes([0x50 | INFO | RESPONSE]) + spec.info()
-    info = info_of(spec)
+    info = board_info(spec)
     assert info == BoardInfo(
         build_hash=HASH.hex(),
         classes=3,

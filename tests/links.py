@@ -1,0 +1,40 @@
+"""What the tests of the link share: a network that is quick to simulate, and what its board tells."""
+
+import struct
+
+import numpy as np
+
+from boards.link import BoardInfo
+from hw.link import LinkSpec
+from quant.ir import Connection, Input, Network, Population, Readout
+
+__all__ = ["board_info", "small_network"]
+
+
+def board_info(spec: LinkSpec) -> BoardInfo:
+    """What a board with this link tells, read without the host's own code."""
+    _, digest, *numbers = struct.unpack("<B16sHHBBBxIiiII", spec.info())
+    names = list(BoardInfo.__dataclass_fields__)[1:]
+    return BoardInfo(build_hash=digest.hex(), **dict(zip(names, numbers, strict=True)))
+
+
+def small_network(kind: str = "events") -> Network:
+    """Six inputs, five hidden neurons, three classes; three steps."""
+    rng = np.random.default_rng(4)
+    sizes = (("first", 5, 6), ("second", 3, 5))
+    return Network(
+        name="small",
+        steps=3,
+        input=Input(shape=(6,), kind=kind, low=0, high=1 if kind == "events" else 15),
+        populations=tuple(
+            Population(name=name, shape=(size,), threshold=6, reset="subtract", state_min=-20, state_max=20)
+            for name, size, _ in sizes
+        ),
+        connections=tuple(
+            Connection(
+                source=source, target=name, kind="dense", weights=rng.integers(-6, 8, (size, fan)), weight_bits=4
+            )
+            for source, (name, size, fan) in zip(("input", "first"), sizes, strict=True)
+        ),
+        readout=Readout(population="second"),
+    )
