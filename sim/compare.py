@@ -105,14 +105,14 @@ def place(probe: Probe, words: Words, *, samples: int, steps: int, least: NDArra
 
     present = np.zeros((samples, steps), bool)
     present[at] = True
-    faults = []
     done = int(ends.sum())
     if len(wrong):
-        now = (done, whole - int(begin[done]))
         got = int(words.index[good])
         came = f"word {got}" if got >= 0 else "a word of unknown index"
-        faults.append((*now, f"word {good % probe.sweeps} of {probe.sweeps} expected, {came} came"))
-    faults += _length_faults(present, least, step, sample, done, inside)
+        text = f"word {good % probe.sweeps} of {probe.sweeps} expected, {came} came"
+        faults = [(done, whole - int(begin[done]), text)]
+    else:
+        faults = _length_faults(present, least, step, sample, done, inside)
     return Traced(
         present=present,
         spikes=spread(words.spikes, _MISSING),

