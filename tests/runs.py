@@ -1,0 +1,212 @@
+"""Whole networks in Amaranth's simulator, and their comparison with the golden model."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import numpy as np
+from amaranth import ClockDomain, Module, ResetSignal, Signal
+from amaranth.hdl import Elaboratable
+from streams import simulate
+
+from hw.beats import beats
+from hw.design import Design
+from hw.network import NetworkCore
+from quant.result import Result
+
+__all__ = ["Rig", "assert_answers", "assert_traces"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Word:
+    """One word of a trace."""
+
+    index: int
+    last: int
+    spikes: list[int]
+    membranes: list[int]
+
+
+class _Top(Elaboratable):
+    """A component with a reset."""
+
+    def __init__(self, dut: Any):
+        self.dut = dut
+        self.rst = Signal()
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.domains.sync = ClockDomain()
+        m.d.comb += ResetSignal().eq(self.rst)
+        m.submodules.dut = self.dut
+        return m
+
+
+@dataclass(kw_only=True)
+class Rig:
+    """An instrumented network, samples that go in one after the other, and what came out.
+
+    Every stream stalls with probability ``stall``, reproducibly per ``seed``: input, output and between the cores.
+    With ``alone``, a sample waits for the answer of the one before. After ``resets[k]`` cycles of sample k, the
+    network is reset and the sample is given up. ``background`` holds more test benches.
+    """
+
+    design: Design
+    inputs: Any
+    stall: float = 0.0
+    seed: int = 0
+    alone: bool = False
+    resets: dict[int, int] = field(default_factory=dict)
+    background: list[Any] = field(default_factory=list)
+    answers: list[list[int]] = field(default_factory=list)
+    traces: dict[str, list[Word]] = field(default_factory=dict)
+    begun: list[int] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
+    cycle: int = 0
+    given_up: bool = False
+
+    def run(self, cycles: int = 60_000) -> "Rig":
+        """Simulates until every sample that was not given up is answered."""
+        self.dut = NetworkCore(self.design.plan, instrumented=True)
+        self.top = _Top(self.dut)
+        self.traces = {core.name: [] for core in self.design.cores}
+        simulate(
+            self.top,
+            self._feed,
+            self._collect,
+            background=[self._observe, *self.background],
+            progress=lambda: {
+                "answers": f"{len(self.answers)} of {len(self.inputs)}",
+                "samples begun": len(self.begun),
+            },
+            cycles=cycles,
+        )
+        return self
+
+    @property
+    def cycles(self) -> list[int]:
+        """Cycles of each sample, from its first beat to its answer."""
+        return [ended - begun + 1 for begun, ended in zip(self.begun, self.ended, strict=True)]
+
+    async def _feed(self, ctx: Any) -> None:
+        random = Random(self.seed)
+        for number, sample in enumerate(self.inputs):
+            while self.alone and len(self.answers) < number - sum(other < number for other in self.resets):
+                await ctx.tick()
+            await self._send(ctx, random, beats(self.design.network, sample), self.resets.get(number))
+
+    async def _send(self, ctx: Any, random: Random, sequence: Any, reset: int | None) -> None:
+        """Sends beats; given ``reset``, as many as go in so many cycles, and then a reset."""
+        port, start, begun = self.dut.i, self.cycle, False
+        self.given_up = reset is not None
+        for beat in sequence:
+            ctx.set(port.payload, {name: int(beat[name]) for name in ("address", "value", "tick", "last")})
+            ready = False
+            while not ready and (reset is None or self.cycle - start < reset):
+                valid = random.random() >= self.stall or bool(ctx.get(port.valid))
+                ctx.set(port.valid, valid)
+                *_, taken = await ctx.tick().sample(port.ready)
+                ready = valid and taken
+            ctx.set(port.valid, 0)
+            if ready and not begun and reset is None:
+                begun = True
+                self.begun.append(self.cycle)
+        if reset is not None:
+            while self.cycle - start < reset:
+                await ctx.tick()
+            await self._reset(ctx)
+
+    async def _reset(self, ctx: Any) -> None:
+        ctx.set(self.top.rst, 1)
+        await ctx.tick()
+        ctx.set(self.top.rst, 0)
+        self.received = []
+        for words in self.traces.values():
+            words.clear()
+
+    async def _collect(self, ctx: Any) -> None:
+        random, port = Random(self.seed + 1), self.dut.o
+        self.received: list[int] = []
+        while len(self.answers) < len(self.inputs) - len(self.resets):
+            ready = random.random() >= self.stall
+            ctx.set(port.ready, ready)
+            *_, valid, payload, reset = await ctx.tick().sample(port.valid, port.payload, self.top.rst)
+            if valid and ready and not reset:
+                self.received.append(payload.data)
+            if valid and ready and not reset and payload.last:
+                if not self.given_up:
+                    self.answers.append(self.received)
+                    self.ended.append(self.cycle)
+                self.received = []
+
+    async def _observe(self, ctx: Any) -> None:
+        random, names = Random(self.seed + 2), list(self.traces)
+        while True:
+            paused = sum((random.random() < self.stall) << k for k in range(len(names)))
+            ctx.set(self.dut.pause, paused)
+            await ctx.tick()
+            self.cycle += 1
+            for core in self.design.cores:
+                trace = getattr(self.dut, f"trace_{core.name}")
+                if ctx.get(trace.valid):
+                    self.traces[core.name].append(self._word(ctx, core.units, trace))
+
+    def _word(self, ctx: Any, units: int, trace: Any) -> Word:
+        spikes = ctx.get(trace.spikes)
+        return Word(
+            index=ctx.get(trace.index),
+            last=ctx.get(trace.last),
+            spikes=[spikes >> unit & 1 for unit in range(units)],
+            membranes=[ctx.get(trace.membranes[unit]) for unit in range(units)],
+        )
+
+
+def assert_answers(rig: Rig, result: Result) -> None:
+    """Scores and answers are those of the golden model."""
+    words = np.array(rig.answers)
+    np.testing.assert_array_equal(words[:, :-1], result.scores, err_msg="scores")
+    np.testing.assert_array_equal(words[:, -1], result.answers, err_msg="answers")
+
+
+def assert_traces(rig: Rig, result: Result) -> None:
+    """Every spike and membrane is that of the golden model, and no word is missing or too many.
+
+    Only a sample that is stopped early may end before its last step, at the soonest with the step that decides it.
+    """
+    design = rig.design
+    for core in design.cores:
+        words = iter(rig.traces[core.name])
+        spikes, membranes = result.spikes[core.name], result.membranes[core.name]
+        for sample in range(len(spikes)):
+            least = _least_steps(design, result, sample)
+            for step in range(spikes.shape[1]):
+                found = [next(words) for _ in range(core.sweeps)]
+                where = f"{core.name}, sample {sample}, step {step}"
+                assert [word.index for word in found] == list(range(core.sweeps)), where
+                _assert_step(found, spikes[sample, step], membranes[sample, step], where)
+                assert len({word.last for word in found}) == 1, where
+                if found[0].last:
+                    break
+            assert found[0].last, where
+            assert step + 1 >= least, where
+        assert next(words, None) is None, core.name
+
+
+def _least_steps(design: Design, result: Result, sample: int) -> int:
+    fired = result.spikes[design.cores[-1].name][sample].any(axis=1)
+    return int(fired.argmax()) + 1 if design.plan.early_stop and fired.any() else len(fired)
+
+
+def _assert_step(found: list[Word], spikes: Any, membranes: Any, where: str) -> None:
+    lanes = list(_flat(word.spikes for word in found))
+    np.testing.assert_array_equal(lanes[: len(spikes)], spikes, err_msg=f"spikes of {where}")
+    assert not any(lanes[len(spikes) :]), f"spikes of no neuron, {where}"
+    np.testing.assert_array_equal(
+        list(_flat(word.membranes for word in found))[: len(membranes)], membranes, err_msg=f"membranes of {where}"
+    )
+
+
+def _flat(lists: Iterable[list[int]]) -> Iterator[int]:
+    for values in lists:
+        yield from values
