@@ -561,6 +561,14 @@ def test_floats_are_widened_before_a_sum_could_be_rounded():
     assert golden.run(model, [[65535, 257]]).scores.tolist() == [[(1 << 24) + 1]]
 
 
+def test_a_large_pooled_window_is_not_taken_for_an_empty_one():
+    port = Input(shape=(1, 256, 256))
+    pooled = link(kind="max_pool", pool=256, kernel=1, weights=3)
+    neurons = Population(name="p", shape=(1, 1, 1), threshold=3, **WIDE)
+    model = network(neurons, port=port, connections=(pooled,))
+    assert golden.run(model, np.ones((1, 1, 256 * 256), np.int8)).scores.tolist() == [[1]]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_integers_do_where_no_float_is_exact(seed, monkeypatch):
     monkeypatch.setattr("sim.golden.drive._MANTISSA", {np.float32: 2, np.float64: 3})

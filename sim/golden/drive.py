@@ -45,14 +45,19 @@ class Drive:
         self.dtype = np.dtype(dtype)
         self.size = int(np.prod(connection.target_shape(source_shape)))
         sums = fan_in(connection, source_shape, values)
-        exact: Any = next((t for t, bits in _MANTISSA.items() if _largest(sums) <= 1 << bits), self.dtype)
         self._fields = _Fields.fitting(sums, self.size) if connection.kind == "dense" else None
-        if connection.kind in ("max_pool", "identity"):
-            exact = self.dtype
-        synapses: Synapses = connection
-        if self._fields is not None:
-            exact, synapses = self._fields.dtype, self._fields.packed(connection)
-        self._operator = Operator(synapses, source_shape, exact)
+        if self._fields is None:
+            self._operator = Operator(connection, source_shape, self._exact(sums))
+        else:
+            self._operator = Operator(self._fields.packed(connection), source_shape, self._fields.dtype)
+
+    def _exact(self, sums: Range) -> DTypeLike:
+        """The type to compute in. What wraps around in integers comes out right, but for an OR of sums."""
+        if self.connection.kind == "identity":
+            return self.dtype
+        if self.connection.kind == "max_pool":
+            return np.promote_types(self.dtype, np.int32)
+        return next((dtype for dtype, bits in _MANTISSA.items() if _largest(sums) <= 1 << bits), self.dtype)
 
     def __call__(self, values: Array, result: Array) -> None:
         """Write what arrives.
