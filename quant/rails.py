@@ -59,7 +59,7 @@ def proven_rails(network: Network, name: str, *, bits: int) -> Rails:
             break
     if not settled and network.steps > _MAX_ITERATIONS:
         beyond |= {"state_min", "state_max", "current_min", "current_max"}
-    origin = "proven" if settled else f"proven for {network.steps} steps"
+    origin = "proven" if settled else f"proven for {network.steps} step{'s' * (network.steps > 1)}"
     return Rails(state=ranges[0], current=ranges[1], open=tuple(sorted(beyond)), origin=origin)
 
 
