@@ -151,16 +151,13 @@ class _Chunk:
         """Run populations that depend on each other through the steps of a block."""
         engine, count = self.engine, steps.stop - steps.start
         incoming = {name: engine.network.incoming(name) for name in group}
+        outer = {name: [self._brought(c) for c in incoming[name] if c.source not in group] for name in group}
         inner = {name: [c for c in incoming[name] if c.source in group] for name in group}
-        outer = {
-            name: [np.broadcast_to(b, (count, *b.shape[1:])) for b in map(self._brought, connections)]
-            for name, connections in ((n, [c for c in incoming[n] if c.source not in group]) for n in group)
-        }
         for name in group:
             self.values[name] = np.empty((count, self.batch, engine.network[name].size), np.int8)
         for step in range(count):
             for name in group:
-                drives = [brought[step] for brought in outer[name]]
+                drives = [brought[step % len(brought)] for brought in outer[name]]
                 drives += [self._brought_back(connection, step) for connection in inner[name]]
                 engine.neurons[name].step(self.states[name], drives, self.values[name][step])
                 engine.log.add_step(self.samples, steps.start + step, name, self.states[name])
