@@ -23,8 +23,9 @@ SEND = 2
 def predict_cycles(plan: NetworkPlan, inputs: NDArray[Any], spikes: Mapping[str, NDArray[Any]]) -> Numbers:
     """Cycles of each sample, alone in the hardware and without stalls.
 
-    Counted from the transfer of the sample's first beat to that of its answer, both included. The model holds what
-    decides the flow (rows, sweeps, free places, streams) and steps through the cycles of all samples at once.
+    Counted from the transfer of the sample's first beat to that of its answer, both included; of the first sample,
+    if it does not come while the memories are still being set after a reset. The model holds what decides the flow
+    (rows, sweeps, free places, streams) and steps through the cycles of all samples at once.
 
     Parameters
     ----------

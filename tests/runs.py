@@ -48,7 +48,7 @@ class Rig:
     """An instrumented network, samples that go in one after the other, and what came out.
 
     Every stream stalls with probability ``stall``, reproducibly per ``seed``: input, output and between the cores.
-    With ``alone``, a sample waits for the answer of the one before. After ``resets[k]`` cycles of sample k, the
+    With ``alone``, a sample waits for the answer of the one before, and the first one until the memories are set. After ``resets[k]`` cycles of sample k, the
     network is reset and the sample is given up. ``background`` holds more test benches.
     """
 
@@ -89,8 +89,15 @@ class Rig:
         """Cycles of each sample, from its first beat to its answer."""
         return [ended - begun + 1 for begun, ended in zip(self.begun, self.ended, strict=True)]
 
+    @property
+    def _settling(self) -> int:
+        """Cycles after a reset in which memories are set: one sweep of every core, and one of the scores."""
+        return max(self.design.classes, *(core.sweeps for core in self.design.cores)) + 20
+
     async def _feed(self, ctx: Any) -> None:
         random = Random(self.seed)
+        for _ in range(self._settling if self.alone and not self.resets else 0):
+            await ctx.tick()
         for number, sample in enumerate(self.inputs):
             while self.alone and len(self.answers) < number - sum(other < number for other in self.resets):
                 await ctx.tick()
