@@ -5,6 +5,7 @@ as it likes it best: golden bytes ``(B, T, N)``, snnTorch float32 ``(T, B, N)``.
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -25,7 +26,7 @@ def network() -> Network:
     """The network with random 4-bit weights."""
     rng = np.random.default_rng(0)
     populations, connections = [], []
-    for index, (sources, targets) in enumerate(zip(SIZES[:-1], SIZES[1:], strict=True)):
+    for index, (sources, targets) in enumerate(pairwise(SIZES)):
         source, name = f"layer{index - 1}" if index else "input", f"layer{index}"
         weights = rng.integers(-7, 8, (targets, sources))
         connections.append(Connection(source=source, target=name, kind="dense", weights=weights, weight_bits=4))
