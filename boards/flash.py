@@ -123,9 +123,10 @@ def _find_bitstream(place: Path) -> tuple[Path, str | None]:
     folder = place if place.is_dir() else place.parent
     try:
         report = json.loads((folder / REPORT).read_bytes())
-        named, board = Path(report["bitstream"]).name, str(report["board"])
+        found: tuple[str | None, str | None] = Path(report["bitstream"]).name, str(report["board"])
     except (OSError, ValueError, KeyError, TypeError):
-        named = board = None
+        found = None, None
+    named, board = found
     if place.is_dir():
         if named is None:
             raise FlashError(f"Folder {place} holds no build: there is no {REPORT} that names a bitstream")
@@ -177,10 +178,13 @@ def _run(name: str, command: tuple[str, ...], board: Board) -> None:
         raise FlashError(f"{name} cannot be run: {error.strerror}") from None
     if done.returncode == 0 and not _FAILED.search(done.stdout):
         return
-    said = done.stdout.strip().splitlines()
-    last = said[-1].strip() if said else f"exit code {done.returncode}"
-    if _DENIED.search(done.stdout):
-        raise FlashError(f"{board.title} may not be opened by this user ({name}: {last}): add a udev rule, or use sudo")
-    if _ABSENT.search(done.stdout):
-        raise FlashError(f"{board.title} is not connected, or not on ({name}: {last})")
-    raise FlashError(f"{name} failed: {last}")
+    said = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    for pattern, what in (
+        (_DENIED, "{board} may not be opened by this user ({line}): add a udev rule, or use sudo"),
+        (_ABSENT, "{board} is not connected, or not on ({line})"),
+        (_FAILED, "{line}"),
+    ):
+        line = next(filter(pattern.search, said), None)
+        if line:
+            raise FlashError(what.format(board=board.title, name=name, line=f"{name}: {line}"))
+    raise FlashError(f"{name} failed: {said[-1] if said else f'exit code {done.returncode}'}")

@@ -124,10 +124,16 @@ def test_variable_that_leads_nowhere(bitstream, monkeypatch):
             2,
             r"^iCEBreaker is not connected, or not on \(ic",
         ),
+        (
+            "init..\nCan't find iCE FTDI USB device.\nABORT.",
+            2,
+            r"^iCEBreaker is not .*\(iceprog: Can't find iCE FTDI USB",
+        ),
         ("init..\nABORT: LIBUSB_ERROR_ACCESS", 3, r"^iCEBreaker may not be opened by this user .*udev"),
         ("Found difference between flash and file!", 3, r"^iceprog failed: Found difference between flash and file!$"),
         ("", 7, r"^iceprog failed: exit code 7$"),
-        ("write to flash\nFAIL", 0, r"^iceprog failed: FAIL$"),
+        ("write to flash\nFAIL", 0, r"^iceprog: FAIL$"),
+        ("unable to open ftdi device: -3 (device not found)\nJTAG init failed", 1, r"^iCEBreaker is not connected"),
         ("Error: unable to open ftdi device: -3 (device not found)", 0, r"^iCEBreaker is not connected, or not on"),
     ],
 )
