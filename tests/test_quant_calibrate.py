@@ -55,6 +55,18 @@ def test_rows_hold_the_weights_of_their_channel_and_no_others(seed):
     assert by_channel(connection, target).size == max(connection.weights.size, target[0])
 
 
+def test_rows_of_a_transposed_convolution_worked_by_hand():
+    weights = np.arange(12).reshape(4, 3, 1, 1)
+    connection = Synapses(source="a", target="b", kind="conv_transpose2d", weights=weights, groups=2)
+    assert by_channel(connection, (6, 1, 1)).tolist() == [[0, 3], [1, 4], [2, 5], [6, 9], [7, 10], [8, 11]]
+
+
+def test_amounts_are_measured_in_the_worth_of_an_input():
+    # The unit is scale * 4: a bias of 1 asks for a scale of 0.25, and a bias of 2 for one of 0.5.
+    assert population_scale(model([[0.5, 1.0]], lsb=4.0, bias=1.0), "p", 4) == [0.25]
+    assert population_scale(model([[0.5, 1.0]], lsb=4.0, bias=2.0), "p", 4) == [0.5]
+
+
 def test_the_largest_weight_just_fits_either_end():
     rows = np.array([[0.7, -0.7], [0.7, -0.8], [0.1, -0.8], [0.0, 0.0]])
     np.testing.assert_allclose(fitted_scale(rows, 4, "max"), [0.1, 0.1, 0.1, 0.0])
