@@ -109,7 +109,7 @@ def _version_of(name: str, path: str) -> str:
     """Version that a program prints; else, for a program that prints none, the digest of its file."""
     try:
         done = subprocess.run(
-            [path, "--version"], capture_output=True, text=True, errors="replace", timeout=300, check=False
+            [path, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=300
         )
     except (OSError, subprocess.TimeoutExpired):
         return _UNKNOWN
