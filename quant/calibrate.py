@@ -34,6 +34,7 @@ _PERCENTILE = 99.9
 _GRID_NOISE = 2.0**-20
 _WIDEST = 32.0
 _DEAD_BITS = 8
+_PROBE = 16
 
 Floats = NDArray[np.float64]
 
@@ -100,7 +101,10 @@ def _largest_grid(rows: Floats, values: Floats, bits: int) -> Floats:
     scale = np.zeros(len(rows))
     for parts in range(1 << (bits - 1), 0, -1):
         lsb = largest / parts
-        scale = np.where(_fit(rows, lsb, bits) & _are_multiples(values, lsb), lsb, scale)
+        # A few weights of each row tell that most rows are on no grid.
+        some = np.flatnonzero(_are_multiples(rows[:, :_PROBE], lsb))
+        fits = _fit(rows[some], lsb[some], bits) & _are_multiples(values[some], lsb[some])
+        scale[some[fits]] = lsb[some[fits]]
     return scale
 
 
