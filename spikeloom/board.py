@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from boards.board import BOARDS, find_board
+from boards.build import REPORT
 from boards.link import Answer, Link
 from quant.errors import CheckError
 from quant.ir import Network
@@ -13,10 +16,10 @@ from quant.result import Result
 from sim import golden
 
 from .samples import Samples
-from .source import UsageError
+from .source import UsageError, find_source
 from .workspace import Workspace, read_report
 
-__all__ = ["BoardRun", "built_hash", "run_board"]
+__all__ = ["BoardRun", "bitstream_place", "built_hash", "run_board"]
 
 _BUILD = "build "
 
@@ -63,6 +66,33 @@ class BoardRun:
             raise CheckError(
                 f"{self.mismatches} of {self.samples} samples differ on the board; {self.first_difference}"
             )
+
+
+def bitstream_place(argument: str, board: str | None) -> Path:
+    """A bitstream's file, or the folder of a build: of ``board``, or of the only one.
+
+    Parameters
+    ----------
+    argument : str
+        Such a file or folder, or what :func:`spikeloom.source.find_source` takes, or the folder of its files.
+    board : str, optional
+
+    Raises
+    ------
+    UsageError
+        If nothing was built, or for several boards.
+    """
+    place = Path(argument)
+    if place.suffix in {item.suffix for item in BOARDS.values()} or place.resolve().name in BOARDS:
+        return place
+    folder = place if place.is_dir() else find_source(argument).folder
+    built = [name for name in BOARDS if (folder / name / REPORT).is_file()]
+    if board is None and len(built) == 1:
+        return folder / built[0]
+    if board is not None and find_board(board).name in built:
+        return folder / find_board(board).name
+    what = f"one of {', '.join(built)}" if built else "built for first: see `spikeloom build`"
+    raise UsageError(f"Board of {folder} must be {what}" + (f", not {board}" if board else ""))
 
 
 def built_hash(network: Network, workspace: Workspace, board: str | None) -> str | None:

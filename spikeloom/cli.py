@@ -42,7 +42,6 @@ def _end(words: str, code: int) -> None:
 
 app = typer.Typer(
     cls=_Guard,
-    help="From a trained spiking network to an FPGA bitstream that is proven to compute the same, bit for bit.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -55,13 +54,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     app(args=None if arguments is None else list(arguments), prog_name="spikeloom")
 
 
-@app.callback()
-def _start(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
-) -> None:
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         print(f"spikeloom {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _start(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """From a trained spiking network to an FPGA bitstream that is proven to compute the same, bit for bit."""
 
 
 for _verb in (
@@ -74,6 +79,7 @@ for _verb in (
     hardware.generate,
     hardware.cosim,
     hardware.build,
+    board.flash,
     board.run,
     board.report,
     board.boards,

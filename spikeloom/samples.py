@@ -94,8 +94,7 @@ def file_samples(path: Path) -> Samples:
         If the file is not that.
     """
     try:
-        found = np.load(path, allow_pickle=False)
-        arrays = {"inputs": found} if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+        arrays = _arrays(path)
     except FileNotFoundError:
         raise FileError(f"File {path} does not exist") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, SyntaxError, MemoryError) as error:
@@ -108,6 +107,12 @@ def file_samples(path: Path) -> Samples:
     if labels is not None and (labels.shape != inputs.shape[:1] or labels.dtype.kind not in "iu"):
         raise FileError(f"File {path} must hold {len(inputs)} integer labels, not {labels.dtype} {labels.shape}")
     return Samples(origin=str(path), inputs=inputs, labels=labels)
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    with path.open("rb") as file:
+        found = np.load(file, allow_pickle=False)
+        return {"inputs": found} if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
 
 
 def random_samples(source: Input, steps: int, *, count: int, seed: int = 0) -> Samples:

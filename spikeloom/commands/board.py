@@ -1,5 +1,6 @@
 """Verbs around a board, and what is known: flash, run, report, boards."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -7,15 +8,40 @@ import typer
 
 from ..options import Data, Inputs, Json, Model, Out, integers_of, samples_of, workspace_of
 from ..screen import Screen
-from ..source import find_source
+from ..source import UsageError, find_source
 from ..workspace import REPORT_FILE, read_report
 
-__all__ = ["boards", "report", "run"]
+__all__ = ["boards", "flash", "report", "run"]
+
+
+def flash(
+    place: Annotated[
+        str, typer.Argument(metavar="BITSTREAM", help="A bitstream, the folder of a build, or a model that was built.")
+    ],
+    board: Annotated[str | None, typer.Option("--board", "-b", help="Default: the one that it was built for.")] = None,
+    permanent: Annotated[
+        bool | None, typer.Option("--permanent/--temporary", help="Into the board's memory, or its chip alone.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, and say what would be run.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Load a bitstream onto a board."""
+    from boards.flash import flash as flash_board
+
+    from ..board import bitstream_place
+    from ..tables import facts
+
+    screen = Screen(as_json=as_json)
+    with screen.busy("Flashing"):
+        result = flash_board(bitstream_place(place, board), board, permanent=permanent, dry_run=dry_run)
+    words = {"bitstream": result.bitstream, "command": result.shell, "done": "yes" if result.done else "dry run"}
+    screen.show(result.as_dict(), facts(f"Flash of {result.board}", words))
 
 
 def run(
     model: Model,
-    port: Annotated[str, typer.Option("--port", "-p", help="Serial port of the board.")],
+    port: Annotated[str | None, typer.Option("--port", "-p", help="Serial port of the board.")] = None,
+    simulate: Annotated[bool, typer.Option("--simulate", help="On a simulated board instead.")] = False,
     board: Annotated[str | None, typer.Option("--board", "-b", help="Board that was built for.")] = None,
     baud: Annotated[int | None, typer.Option("--baud", help="As built.")] = None,
     samples: Annotated[int | None, typer.Option("--samples", help="So many; default: 100, or all of a file.")] = None,
@@ -26,23 +52,32 @@ def run(
 ) -> None:
     """Run samples on a board, and compare its answers with the golden model."""
     from boards.link import DEFAULT_BAUD, Link
+    from sim.board import simulated_board
 
     from ..board import built_hash, run_board
     from ..tables import board_run_table
 
+    if simulate == (port is not None):
+        raise UsageError("Board must be given by --port, or else --simulate")
     screen = Screen(as_json=as_json)
     source = find_source(model)
     workspace = workspace_of(source, out)
     count = 100 if samples is None and inputs is None else samples
     chosen = samples_of(source, inputs=inputs, data=data, count=count)
     network = integers_of(source, workspace, screen, data)
-    build_hash = built_hash(network, workspace, board)
-    with Link(port, baud=DEFAULT_BAUD if baud is None else baud) as link, screen.progress() as advance:
+    with screen.progress() as advance, ExitStack() as stack:
+        if simulate:
+            advance("Compiling the simulated board", 0, 1)
+            simulated = stack.enter_context(simulated_board(network))
+            place, build_hash = simulated.port, simulated.build_hash
+        else:
+            place, build_hash = str(port), built_hash(network, workspace, board) or ""
+        link = stack.enter_context(Link(place, baud=DEFAULT_BAUD if baud is None else baud))
         result = run_board(
             network,
             chosen,
             link,
-            build_hash=build_hash,
+            build_hash=build_hash or None,
             progress=lambda done: advance("Running on the board", done, len(chosen)),
         )
     workspace.record(network, "run", result.as_dict())
