@@ -83,38 +83,35 @@ class Core(wiring.Component):
         m.d.sync += places.eq(places + serialiser.dropped + serialiser.released - claim)
 
         # Operation of this cycle: a row of the event, or a word of the sweep.
-        operation = data.StructLayout(
+        # A signal each, not a structure: fields depend on others, and simulators order whole signals.
+        operation = wiring.Signature(
             {
-                "add": 1,
-                "sweep": 1,
-                "row": range(plan.rows),
-                "bank": range(plan.banks),
-                "index": range(plan.sweeps),
-                "end": 1,
-                "last": 1,
-                "mute": 1,
-                "value": shape_of(plan.values),
+                "add": Out(1),
+                "sweep": Out(1),
+                "row": Out(range(plan.rows)),
+                "bank": Out(range(plan.banks)),
+                "index": Out(range(plan.sweeps)),
+                "end": Out(1),
+                "last": Out(1),
+                "mute": Out(1),
+                "value": Out(shape_of(plan.values)),
             }
         )
-        issued = Signal(operation)
+        issued: Any = operation.create(path=("issued",))
         cleaning = Signal(init=1)
         ready = Signal()
         row = Signal(range(plan.rows))
         offset = Signal(range(max(1, plan.weight_words)))
         beat = self.i.payload
-        # What the fields of ``issued`` depend on must not be a part of it: simulators order whole signals.
-        adding, sweeping = Signal(), Signal()
         m.d.comb += [
-            adding.eq(self.i.valid & ~beat.tick & ~cleaning),
-            sweeping.eq(ready & (places != 0) & ((self.i.valid & beat.tick) | cleaning)),
-            issued.add.eq(adding),
-            issued.sweep.eq(sweeping),
+            issued.add.eq(self.i.valid & ~beat.tick & ~cleaning),
+            issued.sweep.eq(ready & (places != 0) & ((self.i.valid & beat.tick) | cleaning)),
             issued.mute.eq(cleaning),
             issued.value.eq(beat.value),
-            claim.eq(sweeping & ~cleaning),
+            claim.eq(issued.sweep & ~cleaning),
         ]
-        self._issue_event(m, issued, adding, row, offset)
-        self._issue_sweep(m, issued, sweeping, row, cleaning, ready)
+        self._issue_event(m, issued, row, offset)
+        self._issue_sweep(m, issued, row, cleaning, ready)
 
         # Weights, one row a cycle; then their products.
         weight_shape = shape_of(Range(-(1 << (plan.connection.weight_bits - 1)), 0))
@@ -133,9 +130,9 @@ class Core(wiring.Component):
             values = (plan.values.low, plan.values.high)
             corners = [w * v for w in (weight.low, weight.high) for v in values]
             operand = Range(min(corners), max(corners))
-        stages: list[Any] = [issued, *(Signal(operation, name=f"operation_{number}") for number in range(1, depth + 1))]
+        stages = [issued, *(operation.create(path=(f"stage_{number}",)) for number in range(1, depth + 1))]
         for before, after in pairwise(stages):
-            m.d.sync += after.eq(before)
+            m.d.sync += [getattr(after, name).eq(getattr(before, name)) for name in operation.members]
         if plan.multiplies:
             products = Signal(data.ArrayLayout(shape_of(operand), plan.lanes), reset_less=True)
             for lane in range(plan.lanes):
@@ -159,7 +156,7 @@ class Core(wiring.Component):
             sweep.valid.eq(here.sweep),
             sweep.drives.eq(accumulator.taken),
         ]
-        m.d.comb += [getattr(sweep, name).eq(here[name]) for name in ("index", "end", "last", "mute")]
+        m.d.comb += [getattr(sweep, name).eq(getattr(here, name)) for name in ("index", "end", "last", "mute")]
 
         # Spikes out.
         m.d.comb += [
@@ -174,10 +171,10 @@ class Core(wiring.Component):
         ]
         return m
 
-    def _issue_event(self, m: Module, issued: Any, adding: Signal, row: Signal, offset: Signal) -> None:
+    def _issue_event(self, m: Module, issued: Any, row: Signal, offset: Signal) -> None:
         """Rows of an event: the weights of row r lie ``r * inputs`` words further."""
         plan = self.plan
-        with m.If(adding):
+        with m.If(issued.add):
             m.d.comb += issued.row.eq(row)
             with m.If(row == plan.rows - 1):
                 m.d.comb += self.i.ready.eq(1)
@@ -185,9 +182,7 @@ class Core(wiring.Component):
             with m.Else():
                 m.d.sync += [row.eq(row + 1), offset.eq(offset + plan.inputs)]
 
-    def _issue_sweep(
-        self, m: Module, issued: Any, sweeping: Signal, row: Signal, cleaning: Signal, ready: Signal
-    ) -> None:
+    def _issue_sweep(self, m: Module, issued: Any, row: Signal, cleaning: Signal, ready: Signal) -> None:
         """Words of a sweep, and, for a sample that came once, its steps."""
         plan = self.plan
         bank, index = Signal(range(plan.banks)), Signal(range(plan.sweeps))
@@ -205,7 +200,7 @@ class Core(wiring.Component):
         m.d.comb += ready.eq(cooldown == 0)
         with m.If(cooldown != 0):
             m.d.sync += cooldown.eq(cooldown - 1)
-        with m.If(sweeping):
+        with m.If(issued.sweep):
             m.d.comb += [
                 issued.row.eq(row),
                 issued.bank.eq(bank),

@@ -85,7 +85,7 @@ class Neuron(wiring.Component):
 
         # H: the membrane with everything that arrived.
         total = Signal(shape_of(bounds.total), reset_less=True)
-        latched = Signal()
+        latched = Signal(name="latched_held")
         m.d.sync += [total.eq(self.state + self.drive + self.bias), latched.eq(self.latched)]
         advance()
 

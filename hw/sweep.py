@@ -17,6 +17,8 @@ from .plan import CorePlan
 
 __all__ = ["Sweep"]
 
+_CONTROL = ("valid", "index", "end", "last", "mute")
+
 
 class Sweep(wiring.Component):
     """Updates ``units`` neurons per cycle, and keeps their membranes.
@@ -95,14 +97,12 @@ class Sweep(wiring.Component):
         parameters = {name: self._parameter(m, name, values[name], shape) for name, shape in shapes.items()}
 
         # The word on its way through the neuron units.
-        drives = Signal.like(self.drives, reset_less=True)
+        drives = Signal.like(self.drives, name="drives_held", reset_less=True)
         m.d.sync += drives.eq(self.drives)
-        control = data.StructLayout({"valid": 1, "index": range(plan.sweeps), "end": 1, "last": 1, "mute": 1})
-        stages: list[Any] = [Signal(control, name=f"stage_{number}") for number in range(5)]
-        for name in ("valid", "index", "end", "last", "mute"):
-            m.d.sync += stages[0][name].eq(getattr(self, name))
-        for before, after in pairwise(stages):
-            m.d.sync += after.eq(before)
+        control = wiring.Signature({name: self.signature.members[name].flip() for name in _CONTROL})
+        stages: list[Any] = [control.create(path=(f"stage_{number}",)) for number in range(5)]
+        for before, after in pairwise([self, *stages]):
+            m.d.sync += [getattr(after, name).eq(getattr(before, name)) for name in _CONTROL]
 
         # Update rule.
         fired = Signal(plan.units)
@@ -164,7 +164,7 @@ class Sweep(wiring.Component):
         words = self._words(values, 0 if name == "bias" else int(flat[-1]))
         if (words == words[0]).all():
             return [Const(int(value), shape) for value in words[0]]
-        m.submodules[name] = rom = Rom(
+        m.submodules[f"{name}_words"] = rom = Rom(
             width=shape.width * self.plan.units, init=[pack(word, shape.width) for word in words]
         )
         held = Signal(data.ArrayLayout(shape, self.plan.units), name=name, reset_less=True)
