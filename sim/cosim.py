@@ -276,7 +276,6 @@ class _Run:
         (folder / ANSWERS).unlink(missing_ok=True)
         steps = inputs.shape[1] if self.network.input.kind == "events" else self.network.steps
         limits = {
-            "samples": len(inputs),
             "answers": len(inputs) * (self.design.classes + 1),
             # What follows the last answer, if anything, takes no longer than a sweep or the rows of an event.
             "drain": 1000 + 2 * max(probe.size for probe in self.bench.probes),

@@ -85,7 +85,7 @@ def _weights(rng: Generator, targets: int, sources: int, bits: int) -> NDArray[n
 
 def _population(rng: Generator, name: str, shape: tuple[int, ...], scale: float, reset: str) -> Population:
     low, high = _rails(rng, scale)
-    threshold = _spread(rng, shape, 1, max(2, int(2 * scale)))
+    threshold = _spread(rng, shape, 1, max(2, int(scale * rng.choice([0.2, 0.7, 2.0]))))
     fields: dict[str, Any] = {}
     if reset == "subtract" and rng.random() < 0.5:
         fields["reset_amount"] = _spread(rng, shape, -int(scale), int(2 * scale))
