@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from quant.calibrate import with_scales
 from quant.ir import Network
 from quant.model import FloatInput, FloatNetwork, save_model
 from quant.quantize import quantize
@@ -28,6 +27,7 @@ from .neurons import KLIF, LIF, TTFS, Neuron
 from .qat import IntegerTwin
 from .recipes import Recipe
 from .samples import Samples
+from .scales import with_active_scales
 from .surrogate import SURROGATES, Surrogate
 
 __all__ = ["Report", "Training", "build", "fit", "train"]
@@ -36,7 +36,7 @@ Forward = Callable[[Tensor], list[Tensor]]
 Report = Callable[[str, int, int, float, float], None]
 
 _BATCH = 1000
-_CALIBRATION = 500
+_CALIBRATION = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,8 +160,8 @@ def fitted(
 
 def twin_of(model: FloatNetwork, recipe: Recipe, data: Dataset) -> IntegerTwin:
     """The integer network that a float network quantizes to, ready to be trained on."""
-    scaled = with_scales(model, weight_bits=recipe.weight_bits)
-    scaled = replace(scaled, scales={name: _short(scale) for name, scale in scaled.scales.items()})
+    inputs = Encoder.parse(recipe.encoder)(data.train_x[:_CALIBRATION], recipe.steps)
+    scaled = with_active_scales(model, inputs, weight_bits=recipe.weight_bits)
     return IntegerTwin(scaled, quantized(scaled, recipe, data), surrogate=_surrogate(recipe), dropout=recipe.dropout)
 
 
@@ -282,9 +282,3 @@ def small(model: FloatNetwork) -> FloatNetwork:
     """The model with its weights in half precision."""
     connections = [replace(item, weights=np.asarray(item.weights, np.float16)) for item in model.connections]
     return replace(model, connections=tuple(connections))
-
-
-def _short(scale: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scales of 7 significant bits: times a weight of 5 bits they are exact in half precision."""
-    fraction, exponent = np.frexp(scale)
-    return np.ldexp(np.rint(fraction * 128) / 128, exponent)
