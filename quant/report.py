@@ -123,7 +123,7 @@ class Firing:
     float_silent, silent : float
         Share of the neurons whose spikes add up to 0 in every sample.
     at_rail : float or None
-        Share of the stored membranes at a rail other than 0; None if the membranes were not recorded.
+        Share of the stored membranes at a rail that can clip, other than 0; None if the membranes were not recorded.
     flags : tuple of str
         ``"silent"``: fires at less than a tenth of the float network's rate, or not at all. ``"saturated"``: at more
         than 0.9 spikes per neuron and step, or with more than 1 % of its membranes at a rail.
@@ -251,9 +251,11 @@ def _silent(result: Result, name: str) -> float:
 def _at_rail(network: Network, name: str, result: Result) -> float | None:
     if name not in result.membranes:
         return None
-    membranes = result.membranes[name]
-    rails = [rail for rail in (network[name].state_min, network[name].state_max) if rail]
-    return float(np.mean(np.isin(membranes, rails)))
+    population, product = network[name], network.bounds(name).product
+    low, high = (end >> population.decay.shift for end in (product.low, product.high))
+    rails = [population.state_min] if low < population.state_min < 0 else []
+    rails += [population.state_max] if high > population.state_max > 0 else []
+    return float(np.mean(np.isin(result.membranes[name], rails)))
 
 
 def quantization_table(report: QuantizationReport) -> "Table":

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from quant.calibrate import as_float
 from quant.errors import NetworkError
-from quant.ir import Connection, Input, Network, Population, Readout
+from quant.ir import Connection, Decay, Input, Network, Population, Readout
 from quant.quantize import quantize
 from quant.report import compare_results, comparison_table, quantization_table
 from quant.result import Result
@@ -103,12 +103,29 @@ def test_a_membrane_is_at_a_rail_only_where_the_rail_is_not_0():
     assert compared(counts, counts).at_rail is None
     assert compared(counts, counts, membranes=membranes).at_rail == 0
     membranes[0, 0, 0] = -4
-    firing = compared(counts, counts, membranes=membranes)
+    falling = replace(NETWORK, populations=(replace(NETWORK["hidden"], bias=-1), NETWORK["out"]))
+    (firing,) = compare_results(falling, result([0, 1], counts), result([0, 1], counts, membranes=membranes)).firing
     assert (firing.at_rail, firing.flags) == (1 / 16, ("saturated",))
-    wide = replace(NETWORK, populations=(replace(NETWORK["hidden"], state_max=3), NETWORK["out"]))
-    membranes[1, 3, 1] = 3
-    both = compare_results(wide, result([0, 1], counts), result([0, 1], counts, membranes=membranes))
-    assert both.firing[0].at_rail == 2 / 16
+
+
+def at_rail(membrane, **fields):
+    """Share of the membranes at a rail when one of 16 is ``membrane``; a step adds 0 or 1, and the bias."""
+    network = replace(NETWORK, populations=(replace(NETWORK["hidden"], **fields), NETWORK["out"]))
+    membranes = np.zeros((2, 4, 2))
+    membranes[1, 3, 1] = membrane
+    counts = [[2, 2], [2, 2]]
+    return (
+        compare_results(network, result([0, 1], counts), result([0, 1], counts, membranes=membranes)).firing[0].at_rail
+    )
+
+
+def test_a_rail_counts_where_it_clips():
+    assert at_rail(-4, bias=-1) == 1 / 16
+    assert at_rail(-4, rectify=True) == 0
+    assert at_rail(1, state_max=1) == 0
+    assert at_rail(1, state_max=1, threshold=3) == 1 / 16
+    assert at_rail(1, state_max=1, threshold=3, decay=Decay(numerator=1, shift=1)) == 0
+    assert at_rail(0, state_max=0) == 0
 
 
 def test_flags_become_sentences():
@@ -117,7 +134,8 @@ def test_flags_become_sentences():
         "Population hidden has gone silent: 0.0000 spikes per neuron and step, the float network 1.0000",
     )
     membranes = np.full((1, 4, 2), -4)
-    comparison = compare_results(NETWORK, result([0], [[2, 2]]), result([0], [[2, 2]], membranes=membranes))
+    falling = replace(NETWORK, populations=(replace(NETWORK["hidden"], bias=-1), NETWORK["out"]))
+    comparison = compare_results(falling, result([0], [[2, 2]]), result([0], [[2, 2]], membranes=membranes))
     assert comparison.warnings == (
         "Population hidden is saturated: 0.5000 spikes per neuron and step, the float network 0.5000; "
         "100.0% of its membranes are at a rail",
