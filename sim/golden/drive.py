@@ -68,16 +68,17 @@ class Drive:
             Values of the source, in any memory order.
         result : array of dtype, (T, B, N_target)
         """
+        steps, batch, size = values.shape
         taps = self.connection.weights[0, 0].size if self.connection.kind.startswith("conv") else 1
-        row_bytes = len(values) * values.shape[2] * self._operator.dtype.itemsize * taps
-        samples = max(1, _BLOCK_BYTES // row_bytes)
-        for start in range(0, values.shape[1], samples):
-            block = slice(start, start + samples)
-            self._block(values[:, block], result[:, block])
+        samples = min(batch, max(1, _BLOCK_BYTES // (steps * size * self._operator.dtype.itemsize * taps)))
+        rows = np.empty((steps, samples, size), self._operator.dtype)
+        for start in range(0, batch, samples):
+            stop = min(start + samples, batch)
+            block = rows[:, : stop - start]
+            np.copyto(block, values[:, start:stop])
+            self._block(block, result[:, start:stop])
 
-    def _block(self, values: Array, result: Array) -> None:
-        rows = np.empty(values.shape, self._operator.dtype)
-        np.copyto(rows, values)
+    def _block(self, rows: Array, result: Array) -> None:
         brought = self._operator(rows.reshape(-1, rows.shape[2])).reshape(*rows.shape[:2], -1)
         if self._fields is None:
             np.copyto(result, brought, casting="unsafe")
@@ -128,14 +129,17 @@ class _Fields:
     def unpack(self, brought: Array, result: Array) -> None:
         """Write the fields of ``(T, B, part)`` floats, which are used up, to ``(T, B, N_target)`` integers."""
         part = brought.shape[2]
-        for field in reversed(range(self.count)):
-            targets = result[:, :, field * part : (field + 1) * part]
-            scale = self.dtype(1 << (self.bits * field))
-            values = np.rint(brought / scale) if field else brought
-            np.copyto(targets, values[:, :, : targets.shape[2]], casting="unsafe")
-            if field:
-                values *= scale
-                brought -= values
+        for field in reversed(range(1, self.count)):
+            scale = 2.0 ** (self.bits * field)
+            values = brought * self.dtype(1 / scale)
+            np.rint(values, out=values)
+            self._write(values, result[:, :, field * part : (field + 1) * part])
+            values *= self.dtype(scale)
+            brought -= values
+        self._write(brought, result[:, :, :part])
+
+    def _write(self, values: Array, targets: Array) -> None:
+        np.copyto(targets, values[:, :, : targets.shape[2]], casting="unsafe")
 
 
 def _largest(values: Range) -> int:

@@ -62,7 +62,7 @@ class Neurons:
         self._threshold = self._spread(population.threshold)
         self._reset_value = self._spread(population.reset_value)
         self._reset_amount = self._spread(population.reset_amount)
-        self._bias = self._spread(population.bias)
+        self._bias, self._biased = self._spread(population.bias), bool(population.bias.any())
         self._leak = _Leak(self, population.decay, bounds.state, _decayed(bounds.kept, population.decay))
         if population.current_decay is not None:
             rails = Range(population.current_min, population.current_max)
@@ -99,7 +99,7 @@ class Neurons:
         """
         membrane, population = state.membrane, self.population
         self._accumulate(state, drives)
-        if np.any(self._bias):
+        if self._biased:
             membrane += self._bias
         if population.rectify:
             np.clip(membrane, 0, None, out=membrane)
@@ -135,7 +135,8 @@ class Neurons:
         state.membrane += state.scratch
 
     def _reset_subtract(self, state: State, spikes: Array) -> None:
-        np.multiply(spikes, self._reset_amount, out=state.scratch)
+        np.copyto(state.scratch, spikes)
+        state.scratch *= self._reset_amount
         state.membrane -= state.scratch
 
     def _reset_none(self, state: State, spikes: Array) -> None:
