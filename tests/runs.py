@@ -48,8 +48,9 @@ class Rig:
     """An instrumented network, samples that go in one after the other, and what came out.
 
     Every stream stalls with probability ``stall``, reproducibly per ``seed``: input, output and between the cores.
-    With ``alone``, a sample waits for the answer of the one before, and the first one until the memories are set. After ``resets[k]`` cycles of sample k, the
-    network is reset and the sample is given up. ``background`` holds more test benches.
+    With ``alone``, a sample waits for the answer of the one before, and the first until the memories are set. After
+    ``resets[k]`` cycles of sample k, the network is reset and the sample is given up. ``background`` holds more test
+    benches.
     """
 
     design: Design
