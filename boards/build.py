@@ -150,7 +150,7 @@ def plan_build(
     network : Network
     board : str or Board
     lanes, early_stop
-        As of :func:`hw.plan.plan_network`.
+        As of :func:`hw.plan.plan_network`; the default lanes are the board's.
     clock_hz : float, optional
         Clock of the network; the PLL's nearest that is not above it is taken. Default: the board's.
     baud : int
@@ -164,7 +164,7 @@ def plan_build(
         generated.
     """
     board = find_board(board) if isinstance(board, str) else board
-    plan = plan_network(network, lanes=lanes, early_stop=early_stop)
+    plan = plan_network(network, lanes=board.lanes if lanes is None else lanes, early_stop=early_stop)
     _check_size(plan, board)
     clock = clock_of(board, clock_hz)
     clock_hz = clock if isinstance(clock, float) else clock.clock_hz
@@ -262,19 +262,28 @@ def _run(plan: BuildPlan, out: Path, tools: Mapping[str, Tool], progress: Progre
             if run_step(stage, command, tools, folder, progress):
                 _fail(plan, out, stage, folder)
         names = [f"{_NAME}{plan.board.suffix}", _TIMING, *(LOGS[stage] for stage in _RESULTS)]
-        return {name: (folder / name).read_bytes() for name in names}
+        files = {name: (folder / name).read_bytes() for name in names}
+    try:
+        timing_in(json.loads(files[_TIMING]), plan.clock_hz)
+    except ValueError as error:
+        raise BuildError(str(error)) from None
+    return files
 
 
 def _fail(plan: BuildPlan, out: Path, stage: str, folder: Path) -> None:
     texts = [
         path.read_text(errors="replace") for path in (folder / LOGS[stage], folder / f"{stage}.out") if path.exists()
     ]
-    log = out / f"failed-{stage.replace(' ', '-')}.log"
+    log = _failed_log(out, stage)
     write_beside(log, "\n".join(texts).encode())
     lack = missing(plan.plan.network.name, plan.board, texts[0]) if stage == "place and route" and texts else None
     if lack:
         raise FitError(lack)
     raise BuildError(f"Tool of {stage} failed: {last_line(folder / f'{stage}.out') or 'it said nothing'}; see {log}")
+
+
+def _failed_log(out: Path, stage: str) -> Path:
+    return out / f"failed-{stage.replace(' ', '-')}.log"
 
 
 def _finish(
@@ -305,5 +314,7 @@ def _finish(
         seconds=round(time.monotonic() - begun, 2),
         cached=cached,
     )
+    for stage in STAGES:
+        _failed_log(out, stage).unlink(missing_ok=True)
     write_beside(out / REPORT, (json.dumps(report.as_dict(), indent=1) + "\n").encode())
     return report

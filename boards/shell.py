@@ -4,6 +4,7 @@ from typing import Any
 
 from amaranth import ClockDomain, ClockSignal, Instance, Module, ResetSignal, Signal
 from amaranth.hdl import Elaboratable
+from amaranth.lib import io
 from amaranth.lib.cdc import ResetSynchronizer
 
 from hw.top import Top
@@ -57,10 +58,13 @@ class Shell(Elaboratable):
             self._ecp5_clock(m, platform, self.clock)
 
         m.submodules.top = top = self.top
-        uart = platform.request("uart", dir={"rts": "-", "dtr": "-"} if self.board.family == "ecp5" else None)
-        m.d.comb += [top.rx.eq(uart.rx.i), uart.tx.o.eq(top.tx)]
+        uart = platform.request("uart", dir={pin.name: "-" for pin in platform.lookup("uart").ios})
+        m.submodules.rx = rx = io.Buffer(io.Direction.Input, uart.rx)
+        m.submodules.tx = tx = io.Buffer(io.Direction.Output, uart.tx)
+        m.d.comb += [top.rx.eq(rx.i), tx.o.eq(top.tx)]
         for bit, (name, number) in enumerate(self.board.leds):
-            m.d.comb += platform.request(name, number).o.eq(top.leds[bit])
+            m.submodules[f"led_{bit}"] = led = io.Buffer(io.Direction.Output, platform.request(name, number, dir="-"))
+            m.d.comb += led.o.eq(top.leds[bit])
         return m
 
     def _ice40_clock(self, m: Module, platform: Any, pll: Ice40Pll) -> None:
@@ -94,6 +98,9 @@ class Shell(Elaboratable):
 
     def _ecp5_clock(self, m: Module, platform: Any, pll: Ecp5Pll) -> None:
         clock, locked = Signal(name="pll_clock"), Signal(name="pll_locked")
+        m.submodules.reference = reference = io.Buffer(
+            io.Direction.Input, platform.request(platform.default_clk, dir="-")
+        )
         m.submodules.pll = Instance(
             "EHXPLLL",
             a_FREQUENCY_PIN_CLKI=f"{self.board.reference_hz / 1e6:.6f}",
@@ -109,7 +116,7 @@ class Shell(Elaboratable):
             p_CLKOP_DIV=pll.clkop_div,
             p_CLKOP_CPHASE=pll.clkop_div // 2,
             p_CLKOP_FPHASE=0,
-            i_CLKI=platform.request(platform.default_clk).i,
+            i_CLKI=reference.i,
             i_CLKFB=clock,
             i_RST=0,
             i_STDBY=0,
