@@ -42,6 +42,8 @@ class Recipe:
         Weight of the squared excess of the hidden firing rate over ``rate``, in the loss.
     rate : float
         Spikes a step and hidden neuron that cost nothing.
+    norm : bool
+        Normalise the currents of hidden layers over the batch; it is folded into their weights.
     output_bias : float
         What the output's biases start at.
     dropout : float
@@ -71,6 +73,7 @@ class Recipe:
     loss_gain: float = 1.0
     sparsity: float = 1.0
     rate: float = 0.2
+    norm: bool = False
     output_bias: float = 0.0
     dropout: float = 0.0
     shift: int = 0

@@ -20,7 +20,7 @@ from quant.simulate import run_float
 from .datasets import Dataset, load
 from .encode import Encoder
 from .export import to_float
-from .layers import Dropout, Linear
+from .layers import BatchNorm, Dropout, Linear
 from .loss import loss_of
 from .network import SpikingNetwork
 from .neurons import KLIF, LIF, TTFS, Neuron
@@ -36,7 +36,7 @@ Forward = Callable[[Tensor], list[Tensor]]
 Report = Callable[[str, int, int, float, float], None]
 
 _BATCH = 1000
-_CALIBRATION = 1000
+_CALIBRATION, _RAILS = 1000, 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +167,7 @@ def twin_of(model: FloatNetwork, recipe: Recipe, data: Dataset) -> IntegerTwin:
 
 def quantized(model: FloatNetwork, recipe: Recipe, data: Dataset) -> Network:
     """The integer network of ``model``, by the bits of the recipe."""
-    inputs = Encoder.parse(recipe.encoder)(data.train_x[:_CALIBRATION], recipe.steps)
+    inputs = Encoder.parse(recipe.encoder)(data.train_x[:_RAILS], recipe.steps)
     return quantize(model, weight_bits=recipe.weight_bits, decay_bits=recipe.decay_bits, inputs=inputs)[0]
 
 
@@ -183,7 +183,8 @@ def build(recipe: Recipe, data: Dataset) -> SpikingNetwork:
             layers.append(Dropout(recipe.dropout))
         spikes_once = recipe.neuron == "ttfs" and (index or encoder.kind == "events")
         linear = Linear(inputs, outputs, steps=recipe.steps if spikes_once else None)
-        layers += [linear, _neuron(recipe)]
+        normed = [BatchNorm(outputs)] if recipe.norm and index < len(recipe.hidden) else []
+        layers += [linear, *normed, _neuron(recipe)]
     if recipe.output_bias:
         nn.init.constant_(linear.bias, recipe.output_bias)
     return SpikingNetwork(layers, input=source, steps=recipe.steps)
