@@ -75,6 +75,8 @@ def test_rails_that_need_too_many_bits_are_named():
     rails = proof(bits=4, steps=5)
     assert (rails.state, rails.open) == (Range(-8, 4), ("state_min",))
     assert proof(bits=4, steps=4).open == ()
+    assert proof(bits=4, threshold=8, rectify=True).open == ()
+    assert proof(bits=4, threshold=9, rectify=True).open == ("state_max",)
     rails = proof(bits=4, current_decay=Decay(), decay=Decay(numerator=0))
     assert (rails.current, rails.open) == (Range(-8, 7), ("current_max",))
 
