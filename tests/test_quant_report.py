@@ -126,6 +126,7 @@ def test_a_rail_counts_where_it_clips():
     assert at_rail(1, state_max=1, threshold=3) == 1 / 16
     assert at_rail(1, state_max=1, threshold=3, decay=Decay(numerator=1, shift=1)) == 0
     assert at_rail(0, state_max=0) == 0
+    assert at_rail(0, state_min=0, bias=-1) == 0
 
 
 def test_flags_become_sentences():
