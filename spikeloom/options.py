@@ -15,6 +15,7 @@ from .workspace import Workspace
 
 __all__ = [
     "BoardName",
+    "Clock",
     "Data",
     "EarlyStop",
     "Inputs",
@@ -43,6 +44,7 @@ LanesText = Annotated[
     str | None, typer.Option("--lanes", help="Synaptic operations a cycle: 16, or by population, hidden=32,out=10.")
 ]
 EarlyStop = Annotated[bool, typer.Option(help="With first_spike, stop a sample at its first output spike.")]
+Clock = Annotated[float | None, typer.Option("--clock", help="MHz of the network; default: the board's.")]
 BoardName = Annotated[str, typer.Option("--board", "-b", help="One of `spikeloom boards`.")]
 
 

@@ -6,6 +6,7 @@ import typer
 
 from ..options import (
     BoardName,
+    Clock,
     Data,
     EarlyStop,
     Inputs,
@@ -29,16 +30,26 @@ def demo(
     recipe: Annotated[str, typer.Option("--recipe", help="One of `spikeloom recipes`, of the digits.")] = "digits-klif",
     board: BoardName = "icebreaker",
     samples: Annotated[int, typer.Option("--samples", help="Test samples to co-simulate.", min=1)] = 100,
+    lanes: LanesText = None,
+    clock: Clock = None,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
     """From a trained network to a bitstream, with every proof on the way."""
+    from ..demo import LANES, demo_table
     from ..demo import demo as run_demo
-    from ..demo import demo_table
 
     screen = Screen(as_json=as_json)
     with screen.progress() as advance:
-        result = run_demo(recipe, board=board, samples=samples, folder=out, progress=advance)
+        result = run_demo(
+            recipe,
+            board=board,
+            samples=samples,
+            lanes=LANES if lanes is None else lanes_of(lanes),
+            clock_hz=None if clock is None else clock * 1e6,
+            folder=out,
+            progress=advance,
+        )
     screen.show(result.as_dict(), demo_table(result))
     result.check()
 
@@ -102,7 +113,7 @@ def cosim(
 def build(
     model: Model,
     board: BoardName = "icebreaker",
-    clock: Annotated[float | None, typer.Option("--clock", help="MHz; default: the board's.")] = None,
+    clock: Clock = None,
     baud: Annotated[int | None, typer.Option("--baud", help="Of the serial link.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of placement.")] = 1,
     lanes: LanesText = None,
