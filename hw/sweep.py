@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from amaranth import Const, Module, Mux, Shape, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
@@ -80,16 +80,14 @@ class Sweep(wiring.Component):
         latches = population.reset == "latch"
         state_shape = shape_of(plan.bounds.state)
 
-        # Membranes, one word per cycle, and the parameters beside them.
-        slot = data.StructLayout({"state": state_shape, "latched": 1} if latches else {"state": state_shape})
-        slots = data.ArrayLayout(slot, plan.units)
-        initial = self._words(population.initial, 0) & ((1 << state_shape.width) - 1)
-        m.submodules.membranes = ram = Ram(
-            width=slots.size, depth=plan.sweeps, init=[pack(word, slot.size) for word in initial]
-        )
+        # Membranes, one word per cycle, latches above them, and the parameters beside them.
+        states = Signal(data.ArrayLayout(state_shape, plan.units), reset_less=True)
+        latched = Signal(plan.units if latches else 0, reset_less=True)
+        width = len(states.as_value()) + len(latched)
+        initial = [pack(word, state_shape.width) for word in self._words(population.initial, 0)]
+        m.submodules.membranes = ram = Ram(width=width, depth=plan.sweeps, init=initial)
         m.d.comb += ram.read_address.eq(self.fetch_index)
-        stored = Signal(slots, reset_less=True)
-        m.d.sync += stored.as_value().eq(ram.read_data)
+        m.d.sync += Cat(states, latched).eq(ram.read_data)
         shapes = parameter_shapes(population)
         values = {"factor": population.decay.numerator} | {
             name: getattr(population, name) for name in shapes if name != "factor"
@@ -106,20 +104,19 @@ class Sweep(wiring.Component):
 
         # Update rule.
         fired = Signal(plan.units)
-        following = Signal(slots)
+        next_states, next_latched = Signal.like(states), Signal.like(latched)
         for unit in range(plan.units):
             m.submodules[f"neuron_{unit}"] = neuron = Neuron(population, plan.bounds)
             m.d.comb += [
-                neuron.state.eq(stored[unit].state),
+                neuron.state.eq(states[unit]),
                 neuron.drive.eq(drives[unit]),
-                neuron.latched.eq(stored[unit].latched if latches else 0),
+                neuron.latched.eq(latched[unit] if latches else 0),
                 fired[unit].eq(neuron.spike),
-                following[unit].state.eq(neuron.next_state),
-                self.trace_membranes[unit].eq(neuron.next_state),
+                next_states[unit].eq(neuron.next_state),
             ]
             m.d.comb += [getattr(neuron, name).eq(parameters[name][unit]) for name in shapes]
             if latches:
-                m.d.comb += following[unit].latched.eq(neuron.next_latched)
+                m.d.comb += next_latched[unit].eq(neuron.next_latched)
 
         # Spikes out.
         sent = stages[2]
@@ -133,11 +130,11 @@ class Sweep(wiring.Component):
 
         # Membranes back, or the next sample's.
         written = stages[4]
-        renewed = self._initial(m, initial, slot, stages[3].index)
+        renewed = self._initial(m, initial, width, stages[3].index)
         m.d.comb += [
             ram.write_enable.eq(written.valid),
             ram.write_address.eq(written.index),
-            ram.write_data.eq(Mux(written.last, renewed, following.as_value())),
+            ram.write_data.eq(Mux(written.last, renewed, Cat(next_states, next_latched))),
         ]
 
         # Trace.
@@ -147,6 +144,7 @@ class Sweep(wiring.Component):
             self.trace_valid.eq(written.valid & ~written.mute),
             self.trace_index.eq(written.index),
             self.trace_last.eq(written.last),
+            self.trace_membranes.eq(next_states),
         ]
         return m
 
@@ -172,11 +170,10 @@ class Sweep(wiring.Component):
         m.d.sync += held.as_value().eq(rom.data)
         return [held[unit] for unit in range(self.plan.units)]
 
-    def _initial(self, m: Module, words: NDArray[np.int64], slot: data.StructLayout, index: Any) -> Value:
+    def _initial(self, m: Module, words: list[int], width: int, index: Any) -> Value:
         """Initial membranes of a word, one cycle after its index."""
-        packed = [pack(word, slot.size) for word in words]
-        if len(set(packed)) == 1:
-            return Const(packed[0], slot.size * self.plan.units)
-        m.submodules.initial = rom = Rom(width=slot.size * self.plan.units, init=packed)
+        if len(set(words)) == 1:
+            return Const(words[0], width)
+        m.submodules.initial_words = rom = Rom(width=width, init=words)
         m.d.comb += rom.address.eq(index)
         return rom.data
