@@ -194,7 +194,7 @@ class Link(wiring.Component):
         m.submodules.framer = framer = Framer()
         wiring.connect(m, **{"link.i": wiring.flipped(self.i), "deframer.i": deframer.i})
         wiring.connect(m, **{"framer.o": framer.o, "link.o": wiring.flipped(self.o)})
-        frame, out = deframer.o, framer.i
+        frame = deframer.o
 
         # The frame.
         command = Signal(8)
@@ -219,14 +219,19 @@ class Link(wiring.Component):
             with m.If(counts[index]):
                 m.d.sync += counters[index].eq(counters[index] + 1)
 
-        # Bytes that go out.
+        # Bytes that go out, through a register: the way to the line and the way from the network stay short.
+        loaded = Signal()
+        m.d.comb += framer.i.valid.eq(loaded)
+        with m.If(framer.i.ready):
+            m.d.sync += loaded.eq(0)
         sent = Signal(range(max(len(spec.info()), len(counters.as_value()) // 8, spec.score_bytes)))
         score = Signal(signed(8 * spec.score_bytes))
         m.d.comb += score.eq(self.scores.payload.data)
 
         def send(byte: Any, *, last: Any = False) -> Any:
-            m.d.comb += [out.valid.eq(1), out.p.data.eq(byte), out.p.last.eq(last)]
-            return m.If(out.ready)
+            with m.If(~loaded):
+                m.d.sync += [loaded.eq(1), framer.i.p.data.eq(byte), framer.i.p.last.eq(last)]
+            return m.If(~loaded)
 
         with m.FSM() as fsm:
             m.d.comb += self.busy.eq(~fsm.ongoing("COMMAND"))
@@ -253,17 +258,20 @@ class Link(wiring.Component):
                 with m.Elif(frame.valid & (fault == Fault.NONE)):
                     m.d.sync += [word.eq(Cat(word, frame.p.data)[8:]), filled.eq(filled + 1)]
                     with m.If(runs & (filled == spec.beat_bytes - 1)):
-                        m.next = "BEAT"
+                        m.next = "CHECK"
                     with m.If(~runs):
                         m.d.sync += fault.eq(Fault.LENGTH)
 
+            with m.State("CHECK"):
+                m.d.sync += [filled.eq(0), fault.eq(refusal)]
+                m.next = "DATA"
+                with m.If(refusal == Fault.NONE):
+                    m.next = "BEAT"
             with m.State("BEAT"):
-                m.d.comb += self.beats.valid.eq(refusal == Fault.NONE)
-                with m.If((refusal != Fault.NONE) | self.beats.ready):
-                    m.d.sync += [filled.eq(0), fault.eq(refusal)]
-                    m.next = "DATA"
-                with m.If((refusal == Fault.NONE) & self.beats.ready):
+                m.d.comb += self.beats.valid.eq(1)
+                with m.If(self.beats.ready):
                     m.d.sync += [opened.eq(1), steps.eq(steps + beat.tick)]
+                    m.next = "DATA"
 
             with m.State("JUDGE"):
                 with m.If(runs & (opened | ~self.bad)):
