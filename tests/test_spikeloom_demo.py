@@ -8,7 +8,7 @@ import boards.build
 import sim.cosim
 from quant.errors import CheckError
 from sim.cosim import CosimReport
-from spikeloom.demo import LANES, DemoResult, demo, demo_table
+from spikeloom.demo import DemoResult, demo, demo_table
 
 KEYS = [
     *("float_accuracy", "accuracy", "samples", "spikes", "mismatches", "cycles_predicted", "cycles_measured"),
@@ -107,14 +107,14 @@ def steps(monkeypatch):
 
 @pytest.mark.filterwarnings("ignore:Using platform.request:DeprecationWarning")
 def test_everything_is_of_the_same_network(spikeloom, steps, tmp_path):
-    found = spikeloom("demo", "--samples", 3, "--json")
+    found = spikeloom("demo", "--samples", 3, "--lanes", 8, "--json")
     assert found.code == 0, found.err
     assert list(found.json) == KEYS
     assert found.json["samples"] == 3
     stalled, alone, built = steps
-    assert (stalled["lanes"], stalled["stall"] > 0) == (LANES, True)
-    assert (alone["lanes"], alone["isolate"], alone.get("stall", 0.0)) == (LANES, True, 0.0)
-    assert built["lanes"][0] == LANES
+    assert (stalled["lanes"], stalled["stall"] > 0) == (8, True)
+    assert (alone["lanes"], alone["isolate"], alone.get("stall", 0.0)) == (8, True, 0.0)
+    assert built["lanes"][0] == 8
     assert sorted(path.name for path in (tmp_path / "build" / "digits-klif").iterdir()) == [
         *("network.npz", "network.v", "report.json"),
     ]

@@ -36,8 +36,8 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """From a trained network to a bitstream, with every proof on the way."""
-    from ..demo import LANES, demo_table
     from ..demo import demo as run_demo
+    from ..demo import demo_table
 
     screen = Screen(as_json=as_json)
     with screen.progress() as advance:
@@ -45,7 +45,7 @@ def demo(
             recipe,
             board=board,
             samples=samples,
-            lanes=LANES if lanes is None else lanes_of(lanes),
+            lanes=lanes_of(lanes),
             clock_hz=None if clock is None else clock * 1e6,
             folder=out,
             progress=advance,
