@@ -96,9 +96,9 @@ def _header(plan: NetworkPlan, axi: _Axi) -> str:
         f"s_axis_*     Input: tdata[{address - 1}:0] address, tdata[{address + value - 1}:{address}] value"
         f"{', signed' if layout.values.signed else ''}; tuser 1: a tick, the end of a step;",
         "             tlast with the tick that ends the sample.",
-        "             Per sample: the values that are not 0, then one tick."
+        "             Per sample: the values that are not 0, each input at most once, then one tick."
         if plan.cores[0].steps
-        else "             Per step: its events, then a tick.",
+        else f"             Per step, {network.steps} at most: its events, each input at most once, then a tick.",
         f"m_axis_*     Answer: per sample {plan.cores[-1].population.size} scores, then the answer, with tlast; "
         f"signed, {plan.score_width} bits.",
     ]

@@ -160,6 +160,13 @@ def test_many_samples_are_in_flight_at_once(kind, early_stop):
     check(network, inputs if kind == "current" else inputs[:, np.newaxis], early_stop=early_stop, stall=0.4)
 
 
+@pytest.mark.parametrize("readout", ["count", "first_spike"])
+def test_the_smallest_network(readout):
+    network = chain(np.array([[1]]), steps=1, readout=readout, state_min=0, state_max=0)
+    rig = check(network, np.array([[[0]], [[1]], [[1]], [[0]]]))
+    assert rig.answers == ([[0, 0], [1, 0], [1, 0], [0, 0]] if readout == "count" else [[1, 0], [0, 0], [0, 0], [1, 0]])
+
+
 @pytest.mark.parametrize("reset", RESETS)
 def test_events_shorter_than_the_steps_are_a_sample_too(reset):
     network = chain(np.array([[3, 1], [1, 2]]), threshold=3, reset=reset, readout="first_spike")

@@ -158,6 +158,28 @@ def test_is_its_equation_for_every_parameter(fields):
     check(Population(**{"name": "n", "shape": (3,), "threshold": 3, "decay": decay, **rails, **fields}), Range(-5, 6))
 
 
+@pytest.mark.parametrize("reset", RESETS)
+def test_is_its_equation_for_numbers_of_many_bits(reset):
+    """Membranes of 31 bits and a decay of 24, at random and at every corner."""
+    rng = np.random.default_rng(3)
+    low, high, drive = -(1 << 30), (1 << 30) - 1, Range(-(1 << 22), 1 << 22)
+    population = Population(
+        name="n",
+        shape=(2,),
+        threshold=np.array([1 << 29, 1 << 30]),
+        reset=reset,
+        decay=Decay(numerator=np.array([(1 << 24) - 1, (1 << 24) + 12345]), shift=24),
+        bias=np.array([-(1 << 20), 99]),
+        state_min=low,
+        state_max=high,
+    )
+    states = [low, high, 0, -1, 1 << 29, *(int(state) for state in rng.integers(low, high + 1, 80))]
+    drives = [drive.low, drive.high, 0, *(int(value) for value in rng.integers(drive.low, drive.high + 1, 4))]
+    cases = [Case(neuron=n, state=v, drive=x) for n, v, x in product(range(2), states, drives)]
+    found = run(population, drive, cases)
+    assert [result[:2] for result in found] == [equation(population, case)[:2] for case in cases]
+
+
 def test_is_its_equation_without_inputs():
     check(Population(name="n", shape=(1,), threshold=2, bias=1, state_min=-1, state_max=3), Range(0, 0))
 

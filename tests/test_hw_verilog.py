@@ -140,7 +140,7 @@ def test_the_header_says_what_it_is_and_how_to_use_it(written):
             "// clk, rst     One clock; rst is synchronous, active high.",
             "// s_axis_*     Input: tdata[3:0] address, tdata[7:4] value, signed; tuser 1: a tick, the end of a step;",
             "//              tlast with the tick that ends the sample.",
-            "//              Per step: its events, then a tick.",
+            "//              Per step, 9 at most: its events, each input at most once, then a tick.",
             "// m_axis_*     Answer: per sample 3 scores, then the answer, with tlast; signed, 5 bits.",
         ]
     )
@@ -149,7 +149,10 @@ def test_the_header_says_what_it_is_and_how_to_use_it(written):
 
 def test_the_header_of_a_current_says_that_a_sample_comes_once():
     text = header(design("current").verilog)
-    assert "//              Per sample: the values that are not 0, then one tick." in text.splitlines()
+    assert (
+        "//              Per sample: the values that are not 0, each input at most once, then one tick."
+        in text.splitlines()
+    )
     assert "Per step" not in text
 
 
