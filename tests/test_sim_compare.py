@@ -273,6 +273,16 @@ def test_a_sample_that_does_not_end():
     assert result.first_difference == "sample 2, step 4, population 'out': the sample was not ended"
 
 
+def test_the_last_word_of_a_step_says_whether_the_sample_ends():
+    seen = recording()
+    seen.words[0].last[::2] = 0
+    assert check(seen).mismatches == 0
+    seen.words[0].last[0] = 1
+    assert check(seen).mismatches == 0
+    seen.words[0].last[1] = 1
+    assert check(seen).mismatches > 0
+
+
 def test_a_step_too_many():
     seen = edit(recording(), 1, lambda array: np.insert(array, word(1, 0, 3), array[word(1, 0, 2)], axis=0))
     result = check(seen)
@@ -294,6 +304,9 @@ def test_a_decided_sample_may_stop_after_its_step():
     result = check(recording(hidden=(2, 4, 4), out=(2, 4, 1)), decided)
     assert result.mismatches == 0
     assert result.membranes == 3 * 10 + 2 * 7
+    assert result.spikes == ALL_SPIKES - sum(
+        int(spikes.sum()) for spikes in (SPIKES["hidden"][0, 2:], SPIKES["out"][0, 2:], SPIKES["out"][2, 1:])
+    )
     assert check(recording(), decided).mismatches == 0
 
 
