@@ -253,7 +253,7 @@ class Link(wiring.Component):
                     m.next = "JUDGE"
                     with m.If(frame.p.fault != Fault.NONE):
                         m.d.sync += fault.eq(frame.p.fault)
-                    with m.Elif((fault == Fault.NONE) & (filled != 0)):
+                    with m.Elif(filled != 0):
                         m.d.sync += fault.eq(Fault.LENGTH)
                 with m.Elif(frame.valid & (fault == Fault.NONE)):
                     m.d.sync += [word.eq(Cat(word, frame.p.data)[8:]), filled.eq(filled + 1)]

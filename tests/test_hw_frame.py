@@ -145,6 +145,10 @@ def test_frame_without_payload_is_too_short(body):
     assert deframe(b"\xc0" + body + b"\xc0") == [(b"", Fault.LENGTH)]
 
 
+def test_frame_without_payload_after_a_good_one_is_too_short():
+    assert deframe(frame(b"A") + b"\xc0\x01\xc0") == [(b"A", Fault.NONE), (b"", Fault.LENGTH)]
+
+
 def test_wrong_checksum():
     assert deframe(b"\xc0AB\x00\x00\xc0") == [(b"AB", Fault.CHECKSUM)]
 
@@ -153,6 +157,10 @@ def test_wrong_checksum():
 def test_bad_escape(body):
     ((_, fault),) = deframe(b"\xc0" + body + b"\xc0")
     assert fault is Fault.LINE
+
+
+def test_escape_before_the_end_spoils_its_frame_only():
+    assert deframe(b"\xc0\xdb\xc0" + frame(b"A")) == [(b"", Fault.LINE), (b"A", Fault.NONE)]
 
 
 def test_byte_with_line_error_spoils_its_frame_only():

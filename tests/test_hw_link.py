@@ -210,6 +210,23 @@ def test_scores_of_two_bytes_are_sign_extended():
     assert min(rig.scores(rig.samples[0])) < 0
 
 
+@pytest.mark.parametrize(
+    ("inputs", "low", "high", "size"), [(3, 0, 1, 1), (300, -2, 255, 3)], ids=["one byte", "three bytes"]
+)
+def test_beats_of_other_sizes(inputs, low, high, size):
+    spec = LinkSpec(plan=plan_network(network_of(inputs=inputs, low=low, high=high)))
+    assert spec.beat_bytes == size
+    sample = np.zeros((2, inputs), int)
+    sample[0, [0, inputs - 1]], sample[1, 1] = (low or high, high), high
+    rig = Rig(spec)
+    data = bytes([RUN]) + encode(board_info(spec), sample)
+    pieces = [frame(data + bytes(extra)) for extra in range(1, size)]
+    payloads = rig.run(frame(data), *pieces)
+    assert payloads[0][0] == RUN | RESPONSE
+    assert seen(rig.samples[0]) == expected_sample(sample)
+    assert payloads[1:] == [error(Fault.LENGTH)] * (size - 1)
+
+
 def beat(spec, *, address=0, value=0, tick=0):
     layout = spec.layout
     word = address | (value & 15) << layout["address"].width | tick << layout["address"].width + 4
@@ -230,6 +247,7 @@ BAD = {
     "address outside after a good event": ([EVENT, {"address": 15, "value": 1}, EVENT], Fault.ADDRESS, 1),
     "value above": ([{"address": 1, "value": 6}], Fault.VALUE, 0),
     "value below": ([EVENT, {"address": 1, "value": -3}], Fault.VALUE, 1),
+    "address outside, then half a beat": ([{"address": 12}, bytes([1])], Fault.ADDRESS, 0),
     "one step too many": ([{"tick": 1}] * 4, Fault.STEPS, 1),
 }
 
