@@ -34,6 +34,8 @@ _VERILATOR_OPTIONS = (
     "--x-initial",
     "unique",
 )
+_MOST_MODELS = 200
+
 # Verilog-2005: there a declaration's initial value is an event, which wakes the `always @*` of Yosys-made Verilog.
 _ICARUS_OPTIONS = ("-g2005",)
 
@@ -60,9 +62,43 @@ def compile_model(simulator: Simulator, sources: Sequence[str]) -> Path:
     """
     place = cache_folder() / f"{simulator.name}-{_digest(simulator, sources)}"
     if place.is_dir():
+        os.utime(place)
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+    try:
+        _compile(simulator, folder, sources)
+    except CosimError:
+        raise  # the log stays
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    _rename(folder, place)
+    _prune()
+    return place
+
+
+def _rename(folder: Path, place: Path) -> None:
+    try:
+        folder.rename(place)
+    except OSError:  # another process was faster
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prune() -> None:
+    """Leave the models that were used last."""
+
+    def used(path: Path) -> float:
+        try:
+            return path.stat().st_mtime
+        except OSError:  # another process was faster
+            return 0.0
+
+    for path in sorted(cache_folder().iterdir(), key=used, reverse=True)[_MOST_MODELS:]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _compile(simulator: Simulator, folder: Path, sources: Sequence[str]) -> None:
     names = [f"source_{index}.v" for index in range(len(sources))]
     for name, text in zip(names, sources, strict=True):
         (folder / name).write_text(text)
@@ -70,11 +106,6 @@ def compile_model(simulator: Simulator, sources: Sequence[str]) -> Path:
         _compile_verilator(simulator, folder, names)
     else:
         _run(simulator, folder, simulator.compiler, *_ICARUS_OPTIONS, "-s", TOP, "-o", "sim.vvp", *names)
-    try:
-        folder.rename(place)
-    except OSError:  # another process was faster
-        shutil.rmtree(folder, ignore_errors=True)
-    return place
 
 
 def _digest(simulator: Simulator, sources: Sequence[str]) -> str:
@@ -109,6 +140,7 @@ def _compile_verilator(simulator: Simulator, folder: Path, names: Sequence[str])
 def _copy(runtime: Path, made: Path) -> None:
     """Put Verilator's own compiled files beside a model: newer than their sources, they are not compiled again."""
     if runtime.is_dir():
+        os.utime(runtime)
         for file in runtime.iterdir():
             shutil.copyfile(file, made / file.name)
 
@@ -119,10 +151,7 @@ def _keep_runtime(made: Path, runtime: Path) -> None:
     folder = Path(tempfile.mkdtemp(prefix=f".{runtime.name}.", dir=runtime.parent))
     for file in made.glob("verilated*.o"):
         shutil.copyfile(file, folder / file.name)
-    try:
-        folder.rename(runtime)
-    except OSError:  # another process was faster
-        shutil.rmtree(folder, ignore_errors=True)
+    _rename(folder, runtime)
 
 
 def _run(simulator: Simulator, folder: Path, *command: str) -> None:

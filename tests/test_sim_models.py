@@ -67,6 +67,29 @@ def test_two_at_once_end_with_one_model(sources, cache):
 
 
 @needs_icarus
+def test_the_cache_keeps_the_models_used_last(sources, cache, monkeypatch):
+    monkeypatch.setattr(models, "_MOST_MODELS", 2)
+    simulator = find_simulator("icarus")
+    first, second = (compile_model(simulator, (sources[0] + "\n" * count, sources[1])) for count in range(2))
+    os.utime(first, (1, 1))
+    os.utime(second, (2, 2))
+    compile_model(simulator, sources)
+    third = compile_model(simulator, (*sources, "// third"))
+    assert {path.name for path in cache.iterdir()} == {first.name, third.name}
+
+
+@needs_icarus
+def test_an_interrupted_compilation_leaves_nothing(sources, cache, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(models, "_run", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        compile_model(find_simulator("icarus"), sources)
+    assert list(cache.iterdir()) == []
+
+
+@needs_icarus
 def test_verilog_that_does_not_compile_names_the_log(cache):
     with pytest.raises(CosimError, match=r"does not compile with icarus .*; see .*compile\.log$") as error:
         compile_model(find_simulator("icarus"), ("module oops",))
@@ -111,3 +134,13 @@ def test_a_run_writes_its_files_into_its_folder(sources, tmp_path, capfd):
     assert (folder / SUMMARY).is_file()
     assert "spikeloom" not in capfd.readouterr().out
     assert "TESTS=1 PASS=1" in (folder / "simulation.log").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not available("verilator"), reason="needs Verilator")
+def test_verilators_own_files_are_compiled_once(sources):
+    simulator = find_simulator("verilator")
+    first, second = (compile_model(simulator, (sources[0] + "\n" * count, sources[1])) for count in range(2))
+    assert "verilated_vpi.cpp" in (first / "compile.log").read_text()
+    assert "verilated_vpi.cpp" not in (second / "compile.log").read_text()
+    assert not (second / "made").exists()
