@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -36,6 +37,8 @@ class _Guard(TyperGroup):
 
 
 def _end(words: str, code: int) -> None:
+    # Hardware that was being made complains that it is not used.
+    warnings.simplefilter("ignore")
     print(words, file=sys.stderr)
     raise typer.Exit(code) from None
 

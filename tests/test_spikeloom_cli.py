@@ -1,7 +1,9 @@
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from shutil import which
 
@@ -588,3 +590,26 @@ def test_a_process_ends_with_the_code(tmp_path):
 
 def test_a_saved_model_is_the_one_that_was_made(tiny):
     assert load_model(tiny).order == float_network().order
+
+
+@pytest.mark.parametrize("delay", [0.5, 3.0])
+def test_an_interrupted_process_leaves_nothing(tmp_path, tiny, delay):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "spikeloom", "cosim", tiny, "--random", "--samples", "500", "-s", "icarus"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    # Until the command line is there, an interruption is Python's own.
+    assert "Integer network: " in process.stderr.readline()
+    time.sleep(delay)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    if process.returncode == 0:
+        pytest.skip("it was faster")
+    assert (process.returncode, out) == (130, "")
+    assert err.endswith("Interrupted\n")
+    assert "Traceback" not in err
+    assert files(tmp_path) == ["build/tiny/network.npz", "build/tiny/report.json", "tiny.npz"]
