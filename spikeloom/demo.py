@@ -136,10 +136,10 @@ def demo(
     pipeline.generate(network, workspace, lanes=lanes)
 
     def simulating(stage: str, done: int, total: int) -> None:
-        progress(f"Co-simulation, {stage}", done, total)
+        progress(f"{stage}, sample by sample", done, total)
 
     def stalling(stage: str, done: int, total: int) -> None:
-        progress(f"Co-simulation with stalls, {stage}", done, total)
+        progress(f"{stage}, with stalls", done, total)
 
     chosen = everything.first(samples)
     stalled = pipeline.cosim(network, chosen, workspace, lanes=lanes, stall=_STALL, progress=stalling)

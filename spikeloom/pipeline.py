@@ -21,6 +21,7 @@ from quant.simulate import run_float
 from sim import golden
 
 from .samples import Samples, calibration_inputs
+from .screen import Advance
 from .source import Source, UsageError
 from .workspace import Workspace
 
@@ -45,6 +46,12 @@ __all__ = [
 
 Lanes = int | Mapping[str, int] | None
 
+_STAGES = {
+    "golden": "Running the golden model",
+    "compile": "Compiling the simulation",
+    "simulate": "Simulating",
+    "compare": "Comparing",
+}
 _WEIGHT_BITS, _DECAY_BITS, _STATE_BITS = 4, 8, 16
 
 
@@ -209,14 +216,24 @@ def design_values(design: "Design", workspace: Workspace) -> dict[str, Any]:
     }
 
 
-def cosim(network: Network, samples: Samples, workspace: Workspace, **options: Any) -> "CosimReport":
+def cosim(
+    network: Network,
+    samples: Samples,
+    workspace: Workspace,
+    *,
+    progress: Advance = lambda stage, done, total: None,
+    **options: Any,
+) -> "CosimReport":
     """Simulate the hardware on samples; options and result are those of :func:`sim.cosim.cosimulate`.
 
     It is not an error if the hardware differs: see :meth:`sim.cosim.CosimReport.check`.
     """
     from sim.cosim import cosimulate
 
-    report = cosimulate(network, samples.inputs, **options)
+    def named(stage: str, done: int, total: int) -> None:
+        progress(_STAGES.get(stage, stage.capitalize()), done, total)
+
+    report = cosimulate(network, samples.inputs, progress=named, **options)
     workspace.record(network, f"cosim {report.simulator}", report.as_dict())
     return report
 

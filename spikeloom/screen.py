@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 __all__ = ["Advance", "Screen"]
 
@@ -52,7 +52,12 @@ class Screen:
         if not self.messages.is_terminal:
             yield _announcer(self.say)
             return
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn())
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(24),
+            TextColumn("{task.fields[amount]}"),
+        )
         with Progress(*columns, TimeElapsedColumn(), console=self.messages, transient=True) as bars:
             yield _Bars(bars)
 
@@ -92,9 +97,10 @@ class _Bars:
         name, _, detail = stage.partition("\n")
         if name not in self.tasks:
             self._finish()
-            self.tasks[name] = self.bars.add_task(name, total=total if total > 1 else None)
+            self.tasks[name] = self.bars.add_task(name, total=total if total > 1 else None, amount="")
         words = f"{name}  {detail[:60]}" if detail else name
-        self.bars.update(self.tasks[name], completed=done, description=words.replace("[", r"\["))
+        amount = f"{done}/{total}" if total > 1 else ""
+        self.bars.update(self.tasks[name], completed=done, description=words.replace("[", r"\["), amount=amount)
 
     def _finish(self) -> None:
         for task in self.bars.tasks:

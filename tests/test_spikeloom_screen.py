@@ -54,6 +54,7 @@ def test_on_a_terminal_stages_are_bars():
         advance("Running", 2, 5)
     assert "Synthesis  [1/3] reading" in shown.getvalue()
     assert "2/5" in shown.getvalue()
+    assert "0/1" not in shown.getvalue()
 
 
 def test_numbers_in_words():
