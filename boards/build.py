@@ -5,7 +5,8 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from quant.ir import Network
 
 from .board import Board, find_board
 from .cache import Cache
+from .clocks import Ecp5Pll, Ice40Pll
 from .shell import Shell, clock_of
 from .steps import LOGS, STAGES, BuildError, Progress, last_line, run_step
 from .tools import Tool, find_tools
@@ -39,28 +41,53 @@ class BuildPlan:
     ----------
     plan : NetworkPlan
     board : Board
-    clock_hz : float
-        Clock of the network.
+    clock : Ice40Pll or Ecp5Pll, or float
+        Where the network's clock comes from: see :func:`boards.shell.clock_of`.
     baud : int
         Of the serial link.
     seed : int
         Of placement.
     build_hash : str
-        32 hexadecimal digits, a digest of everything that the tools are given; it is in the bitstream.
-    files : mapping of str to str or bytes
-        Input of the tools, by file name.
-    commands : tuple of tuple of str
-        Commands, one for each stage.
+        32 hexadecimal digits, a digest of everything that the tools are given but itself; it is in the bitstream.
     """
 
     plan: NetworkPlan
     board: Board
-    clock_hz: float
+    clock: Ice40Pll | Ecp5Pll | float
     baud: int
     seed: int
-    build_hash: str
-    files: Mapping[str, str | bytes]
-    commands: tuple[tuple[str, ...], ...]
+    build_hash: str = "00" * HASH_BYTES
+
+    @property
+    def clock_hz(self) -> float:
+        """Clock of the network."""
+        return self.clock if isinstance(self.clock, float) else self.clock.clock_hz
+
+    @cached_property
+    def prepared(self) -> Any:
+        """Amaranth's plan: input of the tools, and their commands. It takes seconds for a large network."""
+        build_hash = bytes.fromhex(self.build_hash)
+        spec = LinkSpec(plan=self.plan, build_hash=build_hash, clock_hz=round(self.clock_hz), baud=self.baud)
+        return self.board.make_platform().build(
+            Shell(Top(spec), self.board, self.clock),
+            name=_NAME,
+            do_build=False,
+            emit_src=False,
+            debug_verilog=False,
+            nextpnr_opts=f"--report {_TIMING} --seed {self.seed} --timing-allow-fail",
+        )
+
+    @property
+    def files(self) -> Mapping[str, str | bytes]:
+        """Input of the tools, by file name."""
+        files: Mapping[str, str | bytes] = self.prepared.files
+        return files
+
+    @property
+    def commands(self) -> list[list[str]]:
+        """Commands, one for each stage."""
+        commands: list[list[str]] = json.loads(self.files[f"build_{_NAME}.json"])["commands"]
+        return commands
 
     def key(self, tools: Mapping[str, Tool]) -> str:
         """Name of the bitstream that these tools make of this plan."""
@@ -166,33 +193,8 @@ def plan_build(
     board = find_board(board) if isinstance(board, str) else board
     plan = plan_network(network, lanes=board.lanes if lanes is None else lanes, early_stop=early_stop)
     _check_size(plan, board)
-    clock = clock_of(board, clock_hz)
-    clock_hz = clock if isinstance(clock, float) else clock.clock_hz
-
-    def prepare(build_hash: bytes) -> Any:
-        top = Top(LinkSpec(plan=plan, build_hash=build_hash, clock_hz=round(clock_hz), baud=baud))
-        return board.make_platform().build(
-            Shell(top, board, clock),
-            name=_NAME,
-            do_build=False,
-            emit_src=False,
-            debug_verilog=False,
-            nextpnr_opts=f"--report {_TIMING} --seed {seed} --timing-allow-fail",
-        )
-
-    # The hash names everything but itself.
-    build_hash = prepare(bytes(HASH_BYTES)).digest(HASH_BYTES)
-    files = prepare(build_hash).files
-    return BuildPlan(
-        plan=plan,
-        board=board,
-        clock_hz=clock_hz,
-        baud=baud,
-        seed=seed,
-        build_hash=build_hash.hex(),
-        files=files,
-        commands=tuple(map(tuple, json.loads(files[f"build_{_NAME}.json"])["commands"])),
-    )
+    nameless = BuildPlan(plan=plan, board=board, clock=clock_of(board, clock_hz), baud=baud, seed=seed)
+    return replace(nameless, build_hash=nameless.prepared.digest(HASH_BYTES).hex())
 
 
 def _check_size(plan: NetworkPlan, board: Board) -> None:

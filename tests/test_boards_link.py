@@ -273,7 +273,10 @@ def test_import_loads_neither_torch_nor_pyserial():
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.binary(min_size=1, max_size=40), st.lists(st.integers(0, 90), max_size=4))
+@given(
+    st.binary(min_size=1, max_size=40) | st.lists(st.sampled_from(b"\xc0\xdb\xdc\xdd\x00"), min_size=1).map(bytes),
+    st.lists(st.integers(0, 90), max_size=4),
+)
 def test_frames_survive_being_cut_into_pieces(payload, cuts):
     data = frame(payload)
     assert data.count(b"\xc0") == 2
