@@ -92,6 +92,7 @@ NETWORKS = {
     "latch": lambda random: flat(random, reset="latch", decay=1.0),
     "leaking latch": lambda random: flat(random, reset="latch"),
     "rectified, decay above one": lambda random: flat(random, rectify=True, decay=1.3),
+    "rectified, reset below zero": lambda random: flat(random, rectify=True, reset_value=-0.8, decay=1.0),
     "decay of each neuron": lambda random: flat(random, decay=np.linspace(0, 1.1, 12)),
     "ternary": lambda random: flat(random, ternary=True, reset="subtract", threshold=0.4),
     "ternary latch": lambda random: flat(random, ternary=True, reset="latch", threshold=0.4),
