@@ -6,9 +6,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from amaranth import ClockDomain, Module, ResetSignal, Signal
-from amaranth.hdl import Elaboratable
-from streams import simulate
+from streams import Resettable, simulate
 
 from hw.beats import beats
 from hw.design import Design
@@ -26,21 +24,6 @@ class Word:
     last: int
     spikes: list[int]
     membranes: list[int]
-
-
-class _Top(Elaboratable):
-    """A component with a reset."""
-
-    def __init__(self, dut: Any):
-        self.dut = dut
-        self.rst = Signal()
-
-    def elaborate(self, platform: Any) -> Module:
-        m = Module()
-        m.domains.sync = ClockDomain()
-        m.d.comb += ResetSignal().eq(self.rst)
-        m.submodules.dut = self.dut
-        return m
 
 
 @dataclass(kw_only=True)
@@ -70,7 +53,7 @@ class Rig:
     def run(self, cycles: int = 60_000) -> "Rig":
         """Simulates until every sample that was not given up is answered."""
         self.dut = NetworkCore(self.design.plan, instrumented=True)
-        self.top = _Top(self.dut)
+        self.top = Resettable(self.dut)
         self.traces = {core.name: [] for core in self.design.cores}
         simulate(
             self.top,

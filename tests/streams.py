@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from amaranth import ClockDomain, Module, ResetSignal, Signal
+from amaranth.hdl import Elaboratable
 from amaranth.lib import data
 from amaranth.sim import Simulator
 
-__all__ = ["Sink", "Source", "clock_in", "simulate"]
+__all__ = ["Resettable", "Sink", "Source", "clock_in", "simulate"]
 
 Bench = Callable[[Any], Awaitable[None]]
 
@@ -79,6 +81,21 @@ def plain(payload: Any) -> Any:
     if isinstance(payload, data.Const):
         return tuple(plain(payload[name]) for name, _ in payload.shape())
     return payload
+
+
+class Resettable(Elaboratable):
+    """A component whose reset is a signal, ``rst``."""
+
+    def __init__(self, dut: Any):
+        self.dut = dut
+        self.rst = Signal()
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.domains.sync = ClockDomain()
+        m.d.comb += ResetSignal().eq(self.rst)
+        m.submodules.dut = self.dut
+        return m
 
 
 async def clock_in(ctx: Any, dut: Any, **values: int) -> None:

@@ -1,7 +1,7 @@
 from random import Random
 
 import pytest
-from streams import Sink, Source, simulate
+from streams import Resettable, Sink, Source, simulate
 
 from hw.readout import Readout
 
@@ -105,6 +105,43 @@ def test_first_spike(sample, words):
 
 def test_a_sample_of_fewer_steps_scores_silence_with_all_steps():
     assert run("first_spike", [[set()], [{1}]], neurons=2, steps=4) == [[4, 4, 0], [4, 0, 1]]
+
+
+def test_a_spike_after_the_last_step_scores_as_silence():
+    assert run("first_spike", [[set()] * 4 + [{1}], [{0}]], neurons=2, steps=3) == [[3, 3, 0], [0, 3, 0]]
+
+
+@pytest.mark.parametrize("kind", ["count", "first_spike"])
+@pytest.mark.parametrize("cut", range(12))
+def test_a_reset_forgets_the_scores(kind, cut):
+    """Cut off after so many cycles, while a sample comes in or while its answer goes out."""
+    dut = Readout(kind=kind, neurons=3, steps=4, width=5)
+    top = Resettable(dut)
+    first, second = [{0, 2}, {2}], [set(), {1}, {1, 2}]
+    source = Source(port=dut.i, payloads=[beat(item) for item in items(second)])
+    sink = Sink(port=dut.o, count=4)
+
+    async def bench(ctx):
+        # Past the cycles in which the scores are set.
+        for _ in range(6):
+            await ctx.tick()
+        ctx.set(dut.i.valid, 1)
+        ctx.set(dut.o.ready, 1)
+        sent = items(first)
+        for _ in range(cut):
+            ctx.set(dut.i.payload, beat(sent[0] if sent else 0))
+            ctx.set(dut.i.valid, bool(sent))
+            *_, ready = await ctx.tick().sample(dut.i.ready)
+            sent = sent[1:] if ready else sent
+        ctx.set(dut.i.valid, 0)
+        ctx.set(top.rst, 1)
+        await ctx.tick()
+        ctx.set(top.rst, 0)
+        await source.run(ctx)
+        await sink.run(ctx)
+
+    simulate(top, bench, progress=lambda: {"beats": source.sent, "words": len(sink.received)}, cycles=1000)
+    assert [word for word, _ in sink.received] == answer(kind, 4, 3, second)
 
 
 @pytest.mark.parametrize(("steps", "width"), [(1, 2), (255, 9), (256, 10)])
