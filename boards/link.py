@@ -22,6 +22,7 @@ _INFO, _RUN, _RESPONSE, _ERROR = 1, 2, 8, 15
 _LAYOUT = struct.Struct("<B16sHHBBBxIiiII")
 _QUIET_S = 0.02
 _POLL_S = 0.05
+_PATIENCE = 10  # silences that bytes without sense may take
 
 FAULTS: Mapping[int, str] = {
     1: "bytes were lost or damaged on the line; a lower baud rate may help",
@@ -153,7 +154,7 @@ class Link:
     def __init__(self, port: str, *, baud: int = DEFAULT_BAUD, timeout_s: float = 2.0):
         self.port = port
         self.timeout_s = timeout_s
-        self._serial = _open(port, baud)
+        self._serial = _open(port, baud, _PATIENCE * timeout_s)
         self._reader = FrameReader()
         self._tag = 0
         self._info: BoardInfo | None = None
@@ -226,7 +227,7 @@ class Link:
                 self._resynchronise()
             self._tag = self._tag % 15 + 1  # 0 is what the board says of a frame without a command
             self._write(frame(bytes([self._tag << 4 | command]) + body))
-            response = self._response()
+            response = self._response(command)
             if response and response[0] & 15 == command | _RESPONSE:
                 return response[1:]
         if response is None:
@@ -234,18 +235,20 @@ class Link:
         fault = FAULTS.get(response[1] if len(response) > 1 else 0, "for a reason that this version does not know")
         raise LinkError(f"Board at {self.port} refused the frame: {fault}")
 
-    def _response(self) -> bytes | None:
-        """The frame that carries the tag; if the line falls silent before, the last complaint about anything else."""
+    def _response(self, command: int) -> bytes | None:
+        """The response or fault that carries the tag; if the line falls silent before, the last fault without it."""
         complaint = None
-        deadline = time.monotonic() + self.timeout_s
-        while time.monotonic() < deadline:
+        now = time.monotonic()
+        quiet, patience = now + self.timeout_s, now + _PATIENCE * self.timeout_s
+        while time.monotonic() < min(quiet, patience):
             received = self._read()
             if received:
-                deadline = time.monotonic() + self.timeout_s
+                quiet = time.monotonic() + self.timeout_s
             for payload in self._reader.feed(received):
-                if payload[0] >> 4 == self._tag:
+                tag, kind = payload[0] >> 4, payload[0] & 15
+                if tag == self._tag and kind in (command | _RESPONSE, _ERROR):
                     return payload
-                if payload[0] & 15 == _ERROR:
+                if kind == _ERROR:
                     complaint = payload
         return complaint
 
@@ -277,13 +280,13 @@ def _lost(port: str, error: Exception) -> LinkError:
     return LinkError(f"Port {port} was lost: {error}")
 
 
-def _open(port: str, baud: int) -> Any:
+def _open(port: str, baud: int, write_timeout_s: float) -> Any:
     try:
         import serial
     except ImportError:
         raise LinkError("The link needs pyserial, which is not installed: pip install 'spikeloom[link]'") from None
     try:
-        return serial.serial_for_url(port, baudrate=baud, timeout=_POLL_S)
+        return serial.serial_for_url(port, baudrate=baud, timeout=_POLL_S, write_timeout=write_timeout_s)
     except (OSError, ValueError) as error:
         raise LinkError(_why_not(port, error, serial)) from None
 
@@ -309,7 +312,12 @@ def _parse_info(port: str, body: bytes) -> BoardInfo:
         raise LinkError(f"Board at {port} must tell of itself in {_LAYOUT.size} bytes, not {len(body)}")
     _, digest, *numbers = _LAYOUT.unpack(body)
     names = list(BoardInfo.__dataclass_fields__)[1:]
-    return BoardInfo(build_hash=digest.hex(), **dict(zip(names, numbers, strict=True)))
+    info = BoardInfo(build_hash=digest.hex(), **dict(zip(names, numbers, strict=True)))
+    widths = 1 <= info.address_width <= 32 and 1 <= info.value_width <= 31 and 1 <= info.score_bytes <= 8
+    sizes = min(info.classes, info.populations, info.inputs, info.steps) > 0 and info.low <= 0 < info.high
+    if not (widths and sizes and info.inputs <= 1 << info.address_width):
+        raise LinkError(f"Board at {port} must tell of a network that can be, not {info}")
+    return info
 
 
 def _parse_answer(port: str, info: BoardInfo, body: bytes) -> Answer:

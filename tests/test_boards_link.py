@@ -78,7 +78,7 @@ def board(monkeypatch):
 
     def make(respond, **options):
         serial = FakeSerial(respond)
-        monkeypatch.setattr("boards.link._open", lambda port, baud: serial)
+        monkeypatch.setattr("boards.link._open", lambda port, baud, write_timeout_s: serial)
         link = Link("fake", **{"timeout_s": 0.03, **options})
         return link, serial
 
@@ -189,6 +189,45 @@ def test_garbage_before_the_response(board):
 def test_board_that_is_not_understood(board, body, message):
     link, _ = board(lambda payload, count: frame(bytes([payload[0] | RESPONSE]) + body))
     with pytest.raises(LinkError, match=f"^Board at fake {message}$"):
+        link.info()
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (17, 0),
+        (19, 0),
+        (21, 0),
+        (21, 9),
+        (22, 0),
+        (22, 33),
+        (22, 2),
+        (23, 0),
+        (23, 32),
+        (25, 0),
+        (29, 1),
+        (33, 0),
+        (37, 0),
+    ],
+)
+def test_board_whose_numbers_make_no_sense(board, place, value):
+    info = bytearray(spec_of().info())
+    info[place] = value
+    link, _ = board(lambda payload, count: frame(bytes([payload[0] | RESPONSE]) + bytes(info)))
+    with pytest.raises(LinkError, match=r"^Board at fake must tell of a network that can be, not BoardInfo"):
+        link.info()
+
+
+def test_port_that_echoes_is_no_board(board):
+    link, _ = board(lambda payload, count: frame(payload))
+    with pytest.raises(LinkError, match=r"^Board at fake did not answer within 0\.03 s"):
+        link.info()
+
+
+def test_port_that_never_falls_silent_is_given_up(board):
+    link, serial = board(well)
+    serial.read = lambda size: b"U"
+    with pytest.raises(LinkError, match=r"^Board at fake did not answer within 0\.03 s"):
         link.info()
 
 
