@@ -193,6 +193,11 @@ WRONG = {
         "trace_hidden_valid = state == HIDDEN && !pause[0] && !(row && last)",
         r"^sample 0, step 3, population 'hidden': word 1 of 2 expected, word 0 came$",
     ),
+    "words after the last answer": (
+        "trace_out_valid = state == OUT && !pause[1]",
+        "trace_out_valid = state == OUT && !pause[1] || state == TAKE && !s_axis_tvalid && last === 1",
+        r"^sample 12, step 0, population 'out': a step came after the last sample$",
+    ),
     "wrong answer": ("count[1] > count[0]", "count[1] >= count[0]", r"^sample \d+, answer: golden 0, rtl 1$"),
     "wrong score": (
         "state == SCORE0 ? count[0]",
@@ -250,6 +255,10 @@ def test_verilator_finds_it_too(old, new, words):
         ("default: if (m_axis_tready) begin", "default: begin"),  # an output beat that does not wait
         ("HIDDEN: if (!pause[0]) begin", "HIDDEN: begin"),
         ("OUT: if (!pause[1]) begin", "OUT: begin"),
+        (  # waits for the next beat of a step, but not idly
+            "TAKE: if (s_axis_tvalid) begin",
+            "TAKE: if (!s_axis_tvalid) begin if (sum[0] != 0) count[0] <= 7; end else begin",
+        ),
     ],
 )
 def test_only_stalls_find_a_stream_that_does_not_wait(old, new):
