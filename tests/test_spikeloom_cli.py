@@ -369,7 +369,6 @@ def test_a_missing_simulator(spikeloom, network, monkeypatch):
     assert files(network.parent) == ["network.npz", "report.json"]
 
 
-@pytest.mark.filterwarnings("ignore:Using platform.request:DeprecationWarning")
 def test_a_missing_build_tool(spikeloom, network, monkeypatch):
     monkeypatch.setenv("YOSYS", "/nowhere/yosys")
     found = spikeloom("build", network)

@@ -105,7 +105,6 @@ def steps(monkeypatch):
     return made
 
 
-@pytest.mark.filterwarnings("ignore:Using platform.request:DeprecationWarning")
 def test_everything_is_of_the_same_network(spikeloom, steps, tmp_path):
     found = spikeloom("demo", "--samples", 3, "--lanes", 8, "--json")
     assert found.code == 0, found.err
@@ -120,7 +119,6 @@ def test_everything_is_of_the_same_network(spikeloom, steps, tmp_path):
     ]
 
 
-@pytest.mark.filterwarnings("ignore:Using platform.request:DeprecationWarning")
 def test_the_digits_are_told_apart(steps, tmp_path):
     result = demo("digits-klif", samples=2, folder=tmp_path)
     assert result.test_samples == 359
