@@ -117,7 +117,7 @@ def demo(
     samples : int
         Test samples to co-simulate: once with stalls, and once one after the other, which gives the cycles.
     lanes : int or mapping of str to int, optional
-        As of :func:`hw.plan.plan_network`.
+        As of :func:`hw.plan.plan_network`; default: the board's, so that what is simulated is what is built.
     clock_hz : float, optional
         Default: the board's.
     folder : Path, optional
@@ -126,7 +126,7 @@ def demo(
     """
     from boards.board import find_board
 
-    find_board(board)
+    lanes = find_board(board).lanes if lanes is None else lanes
     source = find_source(recipe)
     workspace = Workspace(folder=source.folder if folder is None else folder)
     progress("Quantizing and measuring", 0, 1)
