@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -117,6 +118,14 @@ def test_everything_is_of_the_same_network(spikeloom, steps, tmp_path):
     assert sorted(path.name for path in (tmp_path / "build" / "digits-klif").iterdir()) == [
         *("network.npz", "network.v", "report.json"),
     ]
+
+
+def test_what_is_simulated_is_what_is_built(steps, tmp_path):
+    demo("digits-klif", samples=1, folder=tmp_path)
+    stalled, alone, built = steps
+    assert stalled["lanes"] == alone["lanes"] == built["lanes"][0]
+    made = json.loads((tmp_path / "report.json").read_text())["generate"]["cores"]
+    assert [core["lanes"] for core in made] == built["lanes"]
 
 
 def test_the_digits_are_told_apart(steps, tmp_path):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..options import Data, Inputs, Json, Model, Out, integers_of, samples_of, workspace_of
+from ..options import Data, Inputs, Json, LanesText, Model, Out, integers_of, lanes_of, samples_of, workspace_of
 from ..screen import Screen
 from ..source import UsageError, find_source
 from ..workspace import REPORT_FILE, read_report
@@ -44,6 +44,7 @@ def run(
     simulate: Annotated[bool, typer.Option("--simulate", help="On a simulated board instead.")] = False,
     board: Annotated[str | None, typer.Option("--board", "-b", help="Board that was built for.")] = None,
     baud: Annotated[int | None, typer.Option("--baud", help="As built.")] = None,
+    lanes: LanesText = None,
     samples: Annotated[int | None, typer.Option("--samples", help="So many; default: 100, or all of a file.")] = None,
     inputs: Inputs = None,
     data: Data = None,
@@ -51,6 +52,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run samples on a board, and compare its answers with the golden model."""
+    from boards.board import find_board
     from boards.link import DEFAULT_BAUD, Link
     from sim.board import simulated_board
 
@@ -65,10 +67,11 @@ def run(
     count = 100 if samples is None and inputs is None else samples
     chosen = samples_of(source, inputs=inputs, data=data, count=count)
     network = integers_of(source, workspace, screen, data)
+    simulated_lanes = find_board(board).lanes if board is not None and lanes is None else lanes_of(lanes)
     with screen.progress() as advance, ExitStack() as stack:
         if simulate:
             advance("Compiling the simulated board", 0, 1)
-            simulated = stack.enter_context(simulated_board(network))
+            simulated = stack.enter_context(simulated_board(network, lanes=simulated_lanes))
             place, build_hash = simulated.port, simulated.build_hash
         else:
             place, build_hash = str(port), built_hash(network, workspace, board) or ""
