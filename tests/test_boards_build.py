@@ -158,7 +158,7 @@ def large_network(*, neurons, inputs, bits=8):
                 source="input",
                 target="first",
                 kind="dense",
-                weights=np.ones((neurons, inputs), int),
+                weights=np.random.default_rng(0).integers(-4, 4, (neurons, inputs)),
                 weight_bits=bits,
             ),
         ),
@@ -396,12 +396,15 @@ def test_last_line_of_a_log(tmp_path):
     assert steps.last_line(log) == ""
 
 
+def need_tools(board):
+    try:
+        build_module.find_tools(BOARDS[board].tools)
+    except ToolError as error:
+        pytest.skip(str(error))
+
+
 def test_real_tools_make_a_bitstream_of_a_small_network(plan, cache, tmp_path):
-    for name in plan.board.tools:
-        try:
-            build_module.find_tools([name])
-        except ToolError as error:
-            pytest.skip(str(error))
+    need_tools("icebreaker")
     report = build(plan, tmp_path, cache=cache)
     assert report.timing_met
     assert report.fmax_mhz > report.clock_mhz == 24.0
@@ -409,3 +412,24 @@ def test_real_tools_make_a_bitstream_of_a_small_network(plan, cache, tmp_path):
     assert report.resources["plls"] == {"used": 1, "available": 1}
     assert b"\x7e\xaa\x99\x7e" in report.bitstream.read_bytes()[:256]
     assert report.bitstream.stat().st_size == 104_090
+
+
+@pytest.mark.slow
+def test_real_tools_make_a_bitstream_for_ecp5(cache, tmp_path):
+    need_tools("ulx3s-25f")
+    report = build(plan_build(small_network("current"), "ulx3s-25f"), tmp_path, cache=cache)
+    assert report.timing_met
+    assert report.fmax_mhz > report.clock_mhz == 62.5
+    assert report.resources["plls"]["used"] == 1
+    assert report.resources["logic_cells"]["available"] == BOARDS["ulx3s-25f"].logic_cells
+    assert b"LFE5U-25F" in report.bitstream.read_bytes()[:256]
+
+
+@pytest.mark.slow
+def test_real_tools_say_that_a_network_does_not_fit(cache, tmp_path):
+    need_tools("icebreaker")
+    network = large_network(neurons=256, inputs=64, bits=4)
+    with pytest.raises(
+        FitError, match=r"^Network large does not fit iCEBreaker: .*block rams \d+ of 30 \(\d+ too many"
+    ):
+        build(plan_build(network, "icebreaker", lanes=32), tmp_path, cache=cache)
