@@ -50,7 +50,7 @@ class Rig:
     cycle: int = 0
     given_up: bool = False
 
-    def run(self, cycles: int = 60_000) -> "Rig":
+    def run(self, cycles: int = 20_000) -> "Rig":
         """Simulates until every sample that was not given up is answered."""
         self.dut = NetworkCore(self.design.plan, instrumented=True)
         self.top = Resettable(self.dut)
