@@ -7,7 +7,7 @@ __all__ = ["END", "FrameReader", "checksum", "frame"]
 END = b"\xc0"
 _ESC, _ESC_END, _ESC_ESC = b"\xdb", b"\xdb\xdc", b"\xdb\xdd"
 _CHECKSUM_BYTES = 2
-_LONGEST = 1 << 20
+_LONGEST = 1 << 16
 
 
 def checksum(payload: bytes) -> bytes:

@@ -96,17 +96,21 @@ def timing_in(report: Mapping[str, Any], clock_hz: float) -> Timing:
 
 def missing(network: str, board: Board, log: str) -> str | None:
     """What there was too little of, in a sentence; nothing if the log shows no lack."""
-    usage = resources_in_log(log)
-    short = {name: use for name, use in usage.items() if use["used"] > use["available"]}
+    usage = {name: use for name, use in resources_in_log(log).items() if name != "plls"}
+    short = {
+        name: f"{use['used'] - use['available']} too many"
+        for name, use in usage.items()
+        if use["used"] > use["available"]
+    }
     if not short and not _FULL.search(log):
         return None
-    fullest = max(usage, key=lambda name: usage[name]["used"] / max(1, usage[name]["available"]), default="")
+    if not short and usage:
+        fullest = max(usage, key=lambda name: usage[name]["used"] / max(1, usage[name]["available"]))
+        short = {fullest: "too full to place"}
     what = ", ".join(
-        f"{name.replace('_', ' ')} {use['used']} of {use['available']} ({use['used'] - use['available']} too many)"
-        for name, use in (short or {name: usage[name] for name in [fullest] if name}).items()
-    ).replace("(0 too many)", "(all taken)")
-    if not short:
-        what = re.sub(r"\(-\d+ too many\)", "(too full to place)", what)
+        f"{name.replace('_', ' ')} {usage[name]['used']} of {usage[name]['available']} ({lack})"
+        for name, lack in short.items()
+    )
     return f"Network {network} does not fit {board.title}: {what or 'no room is left'}; {_advice(board, usage)}"
 
 

@@ -31,6 +31,8 @@ Info: Device utilisation:
 Info: \t         ICESTORM_LC:    {cells}/   5280   105%
 Info: \t        ICESTORM_RAM:      {rams}/     30   130%
 Info: \t               SB_IO:       5/     39    12%
+Info: \t        ICESTORM_PLL:       1/      1   100%
+Info: \t        ICESTORM_DSP:       0/      0     0%
 Info: Placed 9 cells based on constraints.
 {error}
 """
@@ -315,6 +317,7 @@ def failing_nextpnr(tools, *, cells, rams, error):
             "logic cells 5581 of 5280 (301 too many), block rams 39 of 30 (9 too many)",
         ),
         (4000, 31, "ERROR: no BELs remaining", "block rams 31 of 30 (1 too many)"),
+        (4000, 30, "ERROR: Unable to find legal placement", "block rams 30 of 30 (too full to place)"),
         (5270, 20, "ERROR: Unable to find legal placement", "logic cells 5270 of 5280 (too full to place)"),
     ],
 )

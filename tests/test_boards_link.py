@@ -1,3 +1,4 @@
+import itertools
 import re
 import subprocess
 import sys
@@ -224,9 +225,17 @@ def test_port_that_echoes_is_no_board(board):
         link.info()
 
 
-def test_port_that_never_falls_silent_is_given_up(board):
+def test_port_that_never_falls_silent_is_given_up(board, monkeypatch):
+    milliseconds = itertools.count()
+    monkeypatch.setattr("boards.link.time.monotonic", lambda: next(milliseconds) / 1000)
     link, serial = board(well)
-    serial.read = lambda size: b"U"
+    reads = itertools.count()
+
+    def chatter(size):
+        assert next(reads) < 2000, "the port is read for ever"
+        return b"U"
+
+    serial.read = chatter
     with pytest.raises(LinkError, match=r"^Board at fake did not answer within 0\.03 s"):
         link.info()
 
