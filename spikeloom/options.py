@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from boards.board import find_board
 from quant.ir import Network
 
 from .pipeline import integers
@@ -20,6 +21,7 @@ __all__ = [
     "EarlyStop",
     "Inputs",
     "Json",
+    "LanesBoard",
     "LanesText",
     "Model",
     "Out",
@@ -46,18 +48,21 @@ LanesText = Annotated[
 EarlyStop = Annotated[bool, typer.Option(help="With first_spike, stop a sample at its first output spike.")]
 Clock = Annotated[float | None, typer.Option("--clock", help="MHz of the network; default: the board's.")]
 BoardName = Annotated[str, typer.Option("--board", "-b", help="One of `spikeloom boards`.")]
+LanesBoard = Annotated[str | None, typer.Option("--board", "-b", help="Take the lanes of a build for this board.")]
 
 
-def lanes_of(text: str | None) -> int | dict[str, int] | None:
-    """Lanes as the user wrote them.
+def lanes_of(text: str | None, board: str | None = None) -> int | dict[str, int] | None:
+    """Lanes as the user wrote them, else those of a build for ``board``.
 
     Raises
     ------
     UsageError
         If they are not numbers.
+    BoardError
+        If the board is not known.
     """
     if text is None:
-        return None
+        return None if board is None else find_board(board).lanes
     try:
         if "=" not in text:
             return int(text)

@@ -143,6 +143,14 @@ def test_generate_writes_verilog_beside_the_network(spikeloom, network):
     assert files(network.parent) == ["network.npz", "network.v", "report.json"]
 
 
+def test_generate_takes_the_lanes_of_a_build_for_a_board(spikeloom):
+    found = spikeloom("generate", "digits-klif", "--board", "icebreaker", "--json")
+    assert [core["lanes"] for core in found.json["cores"]] == [8, 6]
+    refused = spikeloom("generate", "digits-klif", "--board", "icebraker")
+    assert refused.code == 2
+    assert "not 'icebraker'" in refused.err
+
+
 @needs_icarus
 def test_cosim_compares_every_spike_and_membrane(spikeloom, tiny):
     found = spikeloom("cosim", tiny, "--simulator", "icarus", "--samples", 2, "--stall", 0.2, "--json")

@@ -52,7 +52,6 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run samples on a board, and compare its answers with the golden model."""
-    from boards.board import find_board
     from boards.link import DEFAULT_BAUD, Link
     from sim.board import simulated_board
 
@@ -67,11 +66,10 @@ def run(
     count = 100 if samples is None and inputs is None else samples
     chosen = samples_of(source, inputs=inputs, data=data, count=count)
     network = integers_of(source, workspace, screen, data)
-    simulated_lanes = find_board(board).lanes if board is not None and lanes is None else lanes_of(lanes)
     with screen.progress() as advance, ExitStack() as stack:
         if simulate:
             advance("Compiling the simulated board", 0, 1)
-            simulated = stack.enter_context(simulated_board(network, lanes=simulated_lanes))
+            simulated = stack.enter_context(simulated_board(network, lanes=lanes_of(lanes, board)))
             place, build_hash = simulated.port, simulated.build_hash
         else:
             place, build_hash = str(port), built_hash(network, workspace, board) or ""

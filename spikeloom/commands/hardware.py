@@ -11,6 +11,7 @@ from ..options import (
     EarlyStop,
     Inputs,
     Json,
+    LanesBoard,
     LanesText,
     Model,
     Out,
@@ -57,6 +58,7 @@ def demo(
 def generate(
     model: Model,
     lanes: LanesText = None,
+    board: LanesBoard = None,
     early_stop: EarlyStop = True,
     data: Data = None,
     out: Out = None,
@@ -71,7 +73,7 @@ def generate(
     workspace = workspace_of(source, out)
     network = integers_of(source, workspace, screen, data)
     with screen.busy("Generating"):
-        design = pipeline.generate(network, workspace, lanes=lanes_of(lanes), early_stop=early_stop)
+        design = pipeline.generate(network, workspace, lanes=lanes_of(lanes, board), early_stop=early_stop)
     values = pipeline.design_values(design, workspace)
     columns = ("population", "inputs", "neurons", "lanes", "units", "rows", "sweeps", "weight_memory_bits")
     rows = [[core[column] for column in columns] for core in values["cores"]]
@@ -86,6 +88,7 @@ def cosim(
     seed: Annotated[int, typer.Option("--seed", help="Of the stalls, and of random samples.")] = 0,
     isolate: Annotated[bool, typer.Option(help="One sample after the other, so that cycles can be compared.")] = False,
     lanes: LanesText = None,
+    board: LanesBoard = None,
     early_stop: EarlyStop = True,
     inputs: Inputs = None,
     at_random: RandomInputs = False,
@@ -102,7 +105,13 @@ def cosim(
     workspace = workspace_of(source, out)
     count = 100 if samples is None and inputs is None else samples
     chosen = samples_of(source, inputs=inputs, data=data, count=count, at_random=at_random, seed=seed)
-    options = {"simulator": simulator, "stall": stall, "seed": seed, "isolate": isolate, "lanes": lanes_of(lanes)}
+    options = {
+        "simulator": simulator,
+        "stall": stall,
+        "seed": seed,
+        "isolate": isolate,
+        "lanes": lanes_of(lanes, board),
+    }
     network = integers_of(source, workspace, screen, data)
     with screen.progress() as advance:
         report = pipeline.cosim(network, chosen, workspace, early_stop=early_stop, progress=advance, **options)
