@@ -31,42 +31,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .checks import LIMIT, flag, integer, integers
 from .errors import NetworkError
-from .graph import INPUT, Shape, Synapses, check_name, check_shape, frozen, topological_order
+from .graph import INPUT, Shape, Synapses, check_name, check_shape, topological_order
+from .ports import Input, Readout, lfsr_thresholds
 from .ranges import Bounds, Range, bounds_of, fan_in
 
 __all__ = ["RESETS", "Connection", "Decay", "Input", "Network", "Population", "Readout", "lfsr_thresholds"]
 
 RESETS = ("zero", "subtract", "none", "latch")
-INPUT_KINDS = ("events", "current", "rate", "latency")
-READOUT_KINDS = ("count", "first_spike", "membrane", "linear")
-REDUCTIONS = ("last", "sum", "max")
 
-_LIMIT = 1 << 31
 _MAX_SHIFT = 24
 _MAX_STEPS = 1 << 16
-
-
-def _integers(value: object, what: str, *, low: int = -_LIMIT, high: int = _LIMIT - 1) -> NDArray[np.int64]:
-    array = np.asarray(value)
-    if array.dtype.kind not in "iu" or array.size == 0:
-        raise NetworkError(f"{what} must be integers, not {value!r}")
-    if array.min() < low or array.max() > high:
-        wrong = int(array.min()) if array.min() < low else int(array.max())
-        raise NetworkError(f"{what} must be between {low} and {high}, not {wrong}")
-    return frozen(array.astype(np.int64))
-
-
-def _integer(value: object, what: str, *, low: int, high: int) -> int:
-    if isinstance(value, bool) or np.ndim(value) != 0:  # type: ignore[arg-type]
-        raise NetworkError(f"{what} must be one integer, not {value!r}")
-    return int(_integers(value, what, low=low, high=high))
-
-
-def _flag(value: object, what: str) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise NetworkError(f"{what} must be true or false, not {value!r}")
-    return bool(value)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,8 +61,8 @@ class Decay:
     shift: int = 0
 
     def __post_init__(self) -> None:
-        numerator = _integers(self.numerator, "Decay numerator", low=0)
-        object.__setattr__(self, "shift", _integer(self.shift, "Decay shift", low=0, high=_MAX_SHIFT))
+        numerator = integers(self.numerator, "Decay numerator", low=0)
+        object.__setattr__(self, "shift", integer(self.shift, "Decay shift", low=0, high=_MAX_SHIFT))
         object.__setattr__(self, "numerator", numerator)
 
     @property
@@ -165,7 +141,7 @@ class Population:
         if self.reset not in RESETS:
             raise NetworkError(f"{what}: reset must be one of {', '.join(RESETS)}, not {self.reset!r}")
         for name in ("rectify", "ternary"):
-            self._set(name, _flag(getattr(self, name), f"{what}: {name}"))
+            self._set(name, flag(getattr(self, name), f"{what}: {name}"))
         for name in ("state", "current"):
             self._check_rails(name, what)
         for name in ("decay", "current_decay"):
@@ -185,8 +161,8 @@ class Population:
 
     def _check_rails(self, name: str, what: str) -> None:
         low, high = f"{name}_min", f"{name}_max"
-        self._set(low, _integer(getattr(self, low), f"{what}: {low}", low=-_LIMIT, high=0))
-        self._set(high, _integer(getattr(self, high), f"{what}: {high}", low=0, high=_LIMIT - 1))
+        self._set(low, integer(getattr(self, low), f"{what}: {low}", low=-LIMIT, high=0))
+        self._set(high, integer(getattr(self, high), f"{what}: {high}", low=0, high=LIMIT - 1))
         if name == "current" and self.current_decay is None and (self.current_min or self.current_max):
             raise NetworkError(f"{what}: current_min and current_max must be 0 without a current_decay")
 
@@ -205,7 +181,7 @@ class Population:
             self._set_integers("reset_amount", what)
 
     def _set_integers(self, name: str, what: str, **limits: int) -> None:
-        values = _integers(getattr(self, name), f"{what}: {name}", **limits)
+        values = integers(getattr(self, name), f"{what}: {name}", **limits)
         self._check_shape(values, f"{what}: {name}")
         self._set(name, values)
 
@@ -242,136 +218,9 @@ class Connection(Synapses):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set("weight_bits", _integer(self.weight_bits, f"{self.label}: weight_bits", low=1, high=16))
+        self._set("weight_bits", integer(self.weight_bits, f"{self.label}: weight_bits", low=1, high=16))
         half = 1 << (self.weight_bits - 1)
-        self._set("weights", _integers(self.weights, f"{self.label}: weights", low=-half, high=half - 1))
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Input:
-    """What comes in at each sample.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        ``(N,)`` or ``(C, H, W)``.
-    kind : str
-        ``events``
-            Values of every step, ``(steps, N)``: 0 for no event, else the event's value.
-        ``current``
-            Values of the sample, ``(N,)``, seen by the connections in every step (direct coding).
-        ``rate``
-            Pixels of the sample, ``(N,)``. A step's spike is ``pixel > r``, where r is the pixel's number of
-            that step from :func:`lfsr_thresholds`; the sequence starts anew with every sample.
-        ``latency``
-            Pixels of the sample, ``(N,)``. Pixel p > 0 spikes once, in step ``((high - p) * steps) // (high + 1)``.
-    low, high : int
-        Smallest and largest value. For ``rate`` and ``latency`` 0 and ``2**bits - 1``, bits at most 16.
-    seed : int
-        State of the LFSR at the start of a sample, 1 to 65535; ``rate`` only.
-    """
-
-    shape: Shape
-    kind: str = "events"
-    low: int = 0
-    high: int = 1
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", check_shape(self.shape, "Input"))
-        if self.kind not in INPUT_KINDS:
-            raise NetworkError(f"Input kind must be one of {', '.join(INPUT_KINDS)}, not {self.kind!r}")
-        object.__setattr__(self, "low", _integer(self.low, "Input low", low=-32768, high=0))
-        object.__setattr__(self, "high", _integer(self.high, "Input high", low=1, high=65535))
-        object.__setattr__(self, "seed", _integer(self.seed, "Input seed", low=1, high=65535))
-        if self.coded and (self.low != 0 or self.high & (self.high + 1)):
-            raise NetworkError(
-                f"Input of kind {self.kind} must have pixels of 0 to 2**bits - 1, not {self.low} to {self.high}"
-            )
-
-    @property
-    def size(self) -> int:
-        """Number of input values."""
-        return prod(self.shape)
-
-    @property
-    def coded(self) -> bool:
-        """Whether the values are turned into spikes here, by ``rate`` or ``latency``."""
-        return self.kind in ("rate", "latency")
-
-    @property
-    def value_range(self) -> Range:
-        """Range of an event's value as the connections see it."""
-        return Range(0, 1) if self.coded else Range(self.low, self.high)
-
-
-def lfsr_thresholds(*, seed: int, bits: int, count: int) -> NDArray[np.int64]:
-    """First ``count`` numbers of input kind ``rate``, each of ``bits`` bits.
-
-    A 16-bit Fibonacci register, x^16 + x^15 + x^13 + x^4 + 1. It starts at ``seed``; before each number it
-    shifts left ``bits`` times, the XOR of its bits 15, 14, 12 and 3 coming in at bit 0. The number is its low
-    ``bits`` bits. Step 0 takes one number a pixel, in C order, then step 1, and so on.
-    """
-    state, numbers = seed, np.empty(count, np.int64)
-    for index in range(count):
-        for _ in range(bits):
-            state = (state << 1 | (state >> 15 ^ state >> 14 ^ state >> 12 ^ state >> 3) & 1) & 0xFFFF
-        numbers[index] = state & ((1 << bits) - 1)
-    return numbers
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Readout:
-    """How a population becomes scores and an answer.
-
-    Parameters
-    ----------
-    population : str
-        The population that is read.
-    kind : str
-        ``count``
-            Scores: the sum of each neuron's spikes. Answer: the largest.
-        ``first_spike``
-            Scores: the step of each neuron's first spike, of those that spike in the earliest step in which
-            any does; the number of steps for all others. Answer: the smallest.
-        ``membrane``
-            Scores: H of a population without a threshold, by ``reduce``. Answer: the largest.
-        ``linear``
-            Scores: ``weights @ counts + bias``. Answer: the largest.
-
-        Of equal scores, the lowest index is the answer.
-    weights, bias : array of int
-        ``(classes, N)`` and ``(classes,)`` of ``linear``.
-    reduce : str
-        ``last`` step, ``sum`` over the steps or ``max`` over them, of ``membrane``.
-    """
-
-    population: str
-    kind: str = "count"
-    weights: Any = None
-    bias: Any = None
-    reduce: str = "last"
-
-    def __post_init__(self) -> None:
-        check_name(self.population, "Readout population")
-        if self.kind not in READOUT_KINDS:
-            raise NetworkError(f"Readout kind must be one of {', '.join(READOUT_KINDS)}, not {self.kind!r}")
-        if self.reduce not in REDUCTIONS:
-            raise NetworkError(f"Readout reduce must be one of {', '.join(REDUCTIONS)}, not {self.reduce!r}")
-        if self.kind != "linear":
-            if self.weights is not None or self.bias is not None:
-                raise NetworkError("Readout weights and bias must be given with kind 'linear' only")
-            return
-        weights = _integers(self.weights, "Readout weights")
-        zeros = np.zeros(weights.shape[:1] or 1, np.int64)
-        bias = _integers(zeros if self.bias is None else self.bias, "Readout bias")
-        if weights.ndim != 2 or bias.shape != weights.shape[:1]:
-            raise NetworkError(
-                "Readout weights and bias must have shapes (classes, N) and (classes,), "
-                f"not {weights.shape} and {bias.shape}"
-            )
-        object.__setattr__(self, "weights", weights)
-        object.__setattr__(self, "bias", bias)
+        self._set("weights", integers(self.weights, f"{self.label}: weights", low=-half, high=half - 1))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -408,7 +257,7 @@ class Network:
 
     def __post_init__(self) -> None:
         check_name(self.name, "Network")
-        object.__setattr__(self, "steps", _integer(self.steps, "Network steps", low=1, high=_MAX_STEPS))
+        object.__setattr__(self, "steps", integer(self.steps, "Network steps", low=1, high=_MAX_STEPS))
         object.__setattr__(self, "populations", tuple(self.populations))
         object.__setattr__(self, "connections", tuple(self.connections))
         try:
