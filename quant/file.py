@@ -11,7 +11,8 @@ import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from math import prod
 from pathlib import Path
@@ -27,6 +28,7 @@ from .ir import Connection, Decay, Input, Network, Population, Readout
 __all__ = [
     "build_item",
     "content_of",
+    "described",
     "item_parts",
     "load_network",
     "load_parts",
@@ -251,7 +253,7 @@ def load_network(path: Path) -> Network:
         If the file is missing, truncated, altered, of another kind or version, or inconsistent.
     """
     header, arrays = load_parts(path, "network")
-    try:
+    with described(path, "network"):
         return Network(
             name=header["name"],
             steps=header["steps"],
@@ -261,10 +263,17 @@ def load_network(path: Path) -> Network:
             populations=tuple(build_item(Population, item, arrays) for item in header["populations"]),
             connections=tuple(build_item(Connection, item, arrays) for item in header["connections"]),
         )
+
+
+@contextmanager
+def described(path: Path, what: str) -> Iterator[None]:
+    """Whatever goes wrong in making ``what`` of a file's parts is a fault of the file: a :class:`FileError`."""
+    try:
+        yield
     except NetworkError as error:
         raise FileError(f"File {path} is inconsistent. {error}") from None
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
-        raise FileError(f"File {path} is inconsistent: its header does not describe a network ({error!r})") from None
+        raise FileError(f"File {path} is inconsistent: its header does not describe a {what} ({error!r})") from None
 
 
 def build_item(kind: type[Any], header: Header, arrays: Arrays) -> Any:

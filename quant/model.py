@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import FileError, NetworkError
-from .file import build_item, item_parts, load_parts, save_parts
+from .errors import NetworkError
+from .file import build_item, described, item_parts, load_parts, save_parts
 from .graph import INPUT, Shape, Synapses, frozen
 from .ir import Connection, Input, Network, Population, Readout
 
@@ -344,7 +344,7 @@ def load_model(path: Path) -> FloatNetwork:
         If the file is missing, truncated, altered, of another kind or version, or inconsistent.
     """
     header, arrays = load_parts(path, "model")
-    try:
+    with described(path, "model"):
         return FloatNetwork(
             name=header["name"],
             steps=header["steps"],
@@ -355,7 +355,3 @@ def load_model(path: Path) -> FloatNetwork:
             connections=tuple(build_item(Synapses, item, arrays) for item in header["connections"]),
             scales={name: arrays[f"scales.{name}"] for name in header["scales"]},
         )
-    except NetworkError as error:
-        raise FileError(f"File {path} is inconsistent. {error}") from None
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
-        raise FileError(f"File {path} is inconsistent: its header does not describe a model ({error!r})") from None

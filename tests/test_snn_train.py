@@ -4,7 +4,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 
 from quant.model import load_model
 from quant.quantize import quantize
@@ -13,7 +12,6 @@ from sim import golden
 from snn import datasets, train
 from snn.encode import encode
 from snn.loss import count_logits, excess_rate, first_spike_logits
-from snn.progress import shown
 from snn.recipes import RECIPES, RecipeError, find
 from snn.samples import Samples
 
@@ -173,17 +171,6 @@ def test_noise_stays_within_the_pixels():
     ((inputs, _),) = noisy.batches(batch=40, shift=0, noise=0.5, random=np.random.default_rng(0))
     assert (inputs.min(), inputs.max()) == (0, 8)
     assert len(inputs.unique()) > 5
-
-
-def test_progress_is_shown():
-    console = Console(record=True, width=120, force_terminal=True)
-    with shown(console) as report:
-        report("float", 1, 2, 0.5, 0.75)
-        report("float", 2, 2, 0.25, 0.875)
-    text = console.export_text()
-    assert "Training, float" in text
-    assert "2/2" in text
-    assert "loss 0.2500, 87.50% right" in text
 
 
 def test_metadata_is_json(few, tmp_path):
