@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from quant.errors import NetworkError
 
-__all__ = ["AvgPool2d", "BatchNorm", "Conv2d", "Dropout", "Flatten", "Linear", "temporal_init"]
+__all__ = ["AvgPool2d", "BatchNorm", "Conv2d", "Dropout", "Flatten", "Linear", "MaxPool2d", "temporal_init"]
 
 
 def temporal_init(weights: Tensor, *, fan_in: int, steps: int) -> None:
@@ -76,6 +76,14 @@ class AvgPool2d(_Framewise):
 
     def __init__(self, kernel: int) -> None:
         super().__init__(nn.AvgPool2d(kernel))
+        self.kernel = kernel
+
+
+class MaxPool2d(_Framewise):
+    """Maximum of windows of ``kernel`` x ``kernel`` that do not overlap: of spikes, their OR."""
+
+    def __init__(self, kernel: int) -> None:
+        super().__init__(nn.MaxPool2d(kernel))
         self.kernel = kernel
 
 

@@ -24,10 +24,22 @@ def excess_rate(spikes: Tensor, rate: float) -> Tensor:
     return functional.relu(spikes.flatten(2).mean((0, 2)) - rate).square().mean()
 
 
-def loss_of(spikes: list[Tensor], labels: Tensor, *, readout: str, gain: float, rate: float, sparsity: float) -> Tensor:
-    """Cross entropy of the readout, plus ``sparsity`` times the excess rates of the hidden layers."""
+def loss_of(
+    spikes: list[Tensor],
+    labels: Tensor,
+    *,
+    readout: str,
+    gain: float,
+    rate: float,
+    sparsity: float,
+    smoothing: float = 0.0,
+) -> Tensor:
+    """Cross entropy of the readout, plus ``sparsity`` times the excess rates of the hidden layers.
+
+    Of each label, ``smoothing`` is spread over all classes.
+    """
     logits = (first_spike_logits if readout == "first_spike" else count_logits)(spikes[-1], gain)
-    loss = functional.cross_entropy(logits, labels)
+    loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
     for hidden in spikes[:-1]:
         loss = loss + sparsity * excess_rate(hidden, rate)
     return loss

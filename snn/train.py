@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
+from math import cos, pi
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +12,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from quant.errors import NetworkError
 from quant.ir import Network
-from quant.model import FloatInput, FloatNetwork, save_model
+from quant.model import FloatNetwork, save_model
 from quant.quantize import quantize
 from quant.simulate import run_float
 
+from .build import build, surrogate_of
 from .datasets import Dataset, load
 from .encode import Encoder
 from .export import to_float
-from .layers import BatchNorm, Dropout, Linear
 from .loss import loss_of
-from .network import SpikingNetwork
-from .neurons import KLIF, LIF, TTFS, Neuron
 from .qat import IntegerTwin
-from .recipes import Recipe
+from .recipes import Recipe, SurrogateRecipe
 from .samples import Samples
 from .scales import with_active_scales
-from .surrogate import SURROGATES, Surrogate
 
-__all__ = ["Report", "Training", "build", "fit", "train"]
+__all__ = ["Report", "Training", "fit", "train"]
 
 Forward = Callable[[Tensor], list[Tensor]]
 Report = Callable[[str, int, int, float, float], None]
@@ -84,7 +82,7 @@ def train(
     torch.set_num_threads(1)
     try:
         data = load(recipe.dataset, folder)
-        network, twin = fitted(recipe, data, seed=seed, report=report)
+        network, grid = fitted(recipe, data, seed=seed, report=report)
     finally:
         torch.set_num_threads(threads)
     metadata = {
@@ -98,7 +96,7 @@ def train(
     }
     inputs = Encoder.parse(recipe.encoder)(data.test_x, recipe.steps)
     float_accuracy = run_float(network, inputs, dtype=np.float32).accuracy(data.test_y)
-    accuracy, rates = _measured(twin, inputs, data.test_y, recipe.readout)
+    accuracy, rates = _measured(grid, quantized(grid, recipe, data), inputs, data.test_y)
     result = Training(
         model=out / f"{recipe.name}.npz",
         quantized=out / f"{recipe.name}-w{recipe.weight_bits}.npz",
@@ -110,14 +108,16 @@ def train(
     save_model(result.model, replace(network, metadata={**metadata, "accuracy": float_accuracy}))
     integers = {"weight_bits": recipe.weight_bits, "decay_bits": recipe.decay_bits, "rates": rates}
     metadata |= {**integers, "accuracy": accuracy, "float_accuracy": float_accuracy}
-    save_model(result.quantized, small(twin.to_float(metadata)))
+    save_model(result.quantized, replace(grid, metadata=metadata))
     return result
 
 
 def fitted(
     recipe: Recipe, data: Dataset, *, seed: int, report: Report | None = None
-) -> tuple[FloatNetwork, IntegerTwin]:
-    """The float network and the integer twin of a recipe, trained on the training samples of ``data``."""
+) -> tuple[FloatNetwork, FloatNetwork]:
+    """The networks of a recipe trained on ``data``: in real numbers, and on the grid of the integers."""
+    if not isinstance(recipe, SurrogateRecipe):
+        raise NetworkError(f"Recipe {recipe.name} must be one of training by surrogate gradients")
     torch.manual_seed(seed)
     samples = Samples(
         pixels=data.train_x,
@@ -153,16 +153,14 @@ def fitted(
         seed=seed + 1,
         report=report,
     )
-    twin.eval()
-    twin.adopt(quantized(twin.to_float(), recipe, data))
-    return model, twin
+    return model, small(twin.to_float())
 
 
-def twin_of(model: FloatNetwork, recipe: Recipe, data: Dataset) -> IntegerTwin:
+def twin_of(model: FloatNetwork, recipe: SurrogateRecipe, data: Dataset) -> IntegerTwin:
     """The integer network that a float network quantizes to, ready to be trained on."""
     inputs = Encoder.parse(recipe.encoder)(data.train_x[:_CALIBRATION], recipe.steps)
     scaled = with_active_scales(model, inputs, weight_bits=recipe.weight_bits)
-    return IntegerTwin(scaled, quantized(scaled, recipe, data), surrogate=_surrogate(recipe), dropout=recipe.dropout)
+    return IntegerTwin(scaled, quantized(scaled, recipe, data), surrogate=surrogate_of(recipe), dropout=recipe.dropout)
 
 
 def quantized(model: FloatNetwork, recipe: Recipe, data: Dataset) -> Network:
@@ -171,43 +169,11 @@ def quantized(model: FloatNetwork, recipe: Recipe, data: Dataset) -> Network:
     return quantize(model, weight_bits=recipe.weight_bits, decay_bits=recipe.decay_bits, inputs=inputs)[0]
 
 
-def build(recipe: Recipe, data: Dataset) -> SpikingNetwork:
-    """The network of a recipe, not trained."""
-    encoder = Encoder.parse(recipe.encoder)
-    high = encoder.input_high(data.high)
-    size = int(np.prod(data.shape))
-    source = FloatInput(shape=(size,), kind=encoder.kind, high=high, lsb=1 / (1 << (high - 1).bit_length()))
-    layers: list[nn.Module] = []
-    for index, (inputs, outputs) in enumerate(pairwise((size, *recipe.hidden, data.classes))):
-        if index and recipe.dropout:
-            layers.append(Dropout(recipe.dropout))
-        spikes_once = recipe.neuron == "ttfs" and (index or encoder.kind == "events")
-        linear = Linear(inputs, outputs, steps=recipe.steps if spikes_once else None)
-        normed = [BatchNorm(outputs)] if recipe.norm and index < len(recipe.hidden) else []
-        layers += [linear, *normed, _neuron(recipe)]
-    if recipe.output_bias:
-        nn.init.constant_(linear.bias, recipe.output_bias)
-    return SpikingNetwork(layers, input=source, steps=recipe.steps)
-
-
-def _surrogate(recipe: Recipe) -> Surrogate:
-    width = "width" if recipe.surrogate == "triangle" else "alpha"
-    return SURROGATES[recipe.surrogate](**{width: recipe.alpha})
-
-
-def _neuron(recipe: Recipe) -> Neuron:
-    surrogate = _surrogate(recipe)
-    if recipe.neuron == "ttfs":
-        return TTFS(surrogate=surrogate)
-    kind = KLIF if recipe.neuron == "klif" else LIF
-    return kind(tau=recipe.tau, decay_input=recipe.decay_input, reset=recipe.reset, surrogate=surrogate)
-
-
 def fit(
     forward: Forward,
     module: nn.Module,
     samples: Samples,
-    recipe: Recipe,
+    recipe: SurrogateRecipe,
     *,
     stage: str,
     epochs: int,
@@ -223,11 +189,18 @@ def fit(
     torch.manual_seed(seed)
     optimizer = torch.optim.AdamW(_groups(module, recipe.weight_decay), lr=lr)
     batches = -(-len(samples.pixels) // recipe.batch)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * batches)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda index: _rate(index, recipe.warm_up * batches, epochs * batches)
+    )
     for epoch in range(1, epochs + 1):
         losses, right = 0.0, 0
         for inputs, labels in samples.batches(
-            batch=recipe.batch, shift=recipe.shift, noise=recipe.noise, random=random
+            batch=recipe.batch,
+            shift=recipe.shift,
+            noise=recipe.noise,
+            flip=recipe.flip,
+            erase=recipe.erase,
+            random=random,
         ):
             spikes = forward(inputs)
             loss = loss_of(
@@ -235,6 +208,7 @@ def fit(
                 labels,
                 readout=recipe.readout,
                 gain=recipe.loss_gain,
+                smoothing=recipe.smoothing,
                 rate=recipe.rate,
                 sparsity=recipe.sparsity,
             )
@@ -246,6 +220,13 @@ def fit(
             right += int((answers(spikes[-1].detach(), recipe.readout) == labels).sum())
         if report is not None:
             report(stage, epoch, epochs, losses / len(samples.labels), right / len(samples.labels))
+
+
+def _rate(index: int, rising: float, batches: int) -> float:
+    """Learning rate of a batch beside its largest: a line up, then a cosine down to 0."""
+    if index < rising:
+        return (index + 1) / (rising + 1)
+    return (1 + cos(pi * (index - rising) / max(batches - rising, 1))) / 2
 
 
 def _groups(module: nn.Module, weight_decay: float) -> Sequence[dict[str, Any]]:
@@ -266,17 +247,18 @@ def answers(spikes: Tensor, readout: str) -> Tensor:
 
 
 def _measured(
-    twin: IntegerTwin, inputs: NDArray[Any], labels: NDArray[np.int64], readout: str
+    model: FloatNetwork, network: Network, inputs: NDArray[Any], labels: NDArray[np.int64]
 ) -> tuple[float, dict[str, float]]:
-    """Accuracy and firing rates of an integer twin."""
-    right, rates = 0, np.zeros(len(twin.network.order))
+    """Accuracy and firing rates of the integer network of a model."""
+    twin, readout = IntegerTwin(model, network).eval(), network.readout.kind
+    right, rates = 0, np.zeros(len(network.order))
     for start in range(0, len(inputs), _BATCH):
         chosen = slice(start, start + _BATCH)
         with torch.no_grad():
             spikes = twin(torch.from_numpy(inputs[chosen]))
         right += int((answers(spikes[-1], readout).numpy() == labels[chosen]).sum())
         rates += [float(item.mean()) * len(labels[chosen]) / len(labels) for item in spikes]
-    return right / len(labels), dict(zip(twin.network.order, rates.round(4).tolist(), strict=True))
+    return right / len(labels), dict(zip(network.order, rates.round(4).tolist(), strict=True))
 
 
 def small(model: FloatNetwork) -> FloatNetwork:

@@ -26,7 +26,7 @@ def _row(recipe: Recipe) -> dict[str, Any]:
         "summary": recipe.summary,
         "dataset": recipe.dataset,
         "neuron": recipe.neuron,
-        "hidden": list(recipe.hidden),
+        "layers": recipe.layers,
         "steps": recipe.steps,
         "weight_bits": recipe.weight_bits,
         "readout": recipe.readout,

@@ -11,6 +11,7 @@ from quant.model import load_model
 from quant.quantize import quantize
 from quant.simulate import run_float
 from sim import golden
+from snn.architecture import Pool, parse
 from snn.datasets import DatasetError, load
 from snn.encode import encode
 from snn.recipes import RECIPES
@@ -38,7 +39,7 @@ def test_files_are_of_their_recipe(name):
         assert model.metadata["dataset"] == recipe.dataset
         assert model.metadata["command"] == f"spikeloom train {name} --seed {model.metadata['seed']}"
         assert model.steps == recipe.steps
-        assert [item.size for item in model.populations] == [*recipe.hidden, 10]
+        assert len(model.populations) == len([part for part in parse(recipe.layers) if not isinstance(part, Pool)]) + 1
         assert model.readout.kind == recipe.readout
         assert f"`{model.metadata['command']}`" in (FOLDER / "README.md").read_text()
         trained = {

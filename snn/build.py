@@ -1,0 +1,92 @@
+"""Recipes to networks of torch."""
+
+from math import prod
+
+from torch import nn
+
+from quant.errors import NetworkError
+from quant.model import FloatInput
+
+from .architecture import ArchitectureError, Conv, Dense, Pool, parse
+from .datasets import Dataset
+from .encode import Encoder
+from .layers import AvgPool2d, BatchNorm, Conv2d, Dropout, Flatten, Linear, MaxPool2d
+from .network import SpikingNetwork
+from .neurons import KLIF, LIF, TTFS, Neuron
+from .recipes import SurrogateRecipe
+from .surrogate import SURROGATES, Surrogate
+
+__all__ = ["build", "surrogate_of"]
+
+
+def build(recipe: SurrogateRecipe, data: Dataset) -> SpikingNetwork:
+    """The network of a recipe, not trained.
+
+    Raises
+    ------
+    ArchitectureError
+        Naming the layer of the recipe that does not fit the map before it.
+    """
+    encoder = Encoder.parse(recipe.encoder)
+    high = encoder.input_high(data.high)
+    parts = [*parse(recipe.layers), Dense(neurons=data.classes)]
+    # Dense layers on their own take the input flat.
+    shape: tuple[int, ...] = (prod(data.shape),) if isinstance(parts[0], Dense) else data.shape
+    source = FloatInput(shape=shape, kind=encoder.kind, high=high, lsb=1 / (1 << (high - 1).bit_length()))
+    layers: list[nn.Module] = []
+    for index, part in enumerate(parts):
+        if isinstance(part, Pool):
+            layers.append((MaxPool2d if part.maximum else AvgPool2d)(part.kernel))
+            shape = (shape[0], shape[1] // part.kernel, shape[2] // part.kernel)
+        elif isinstance(part, Conv):
+            layers += _convolution(part, shape[0], recipe)
+            shape = (part.channels, *((side + 2 * part.padding - part.kernel) // part.stride + 1 for side in shape[1:]))
+        else:
+            layers += _dense(part, shape, recipe, first=index == 0, last=index == len(parts) - 1)
+            shape = (part.neurons,)
+        if min(shape) < 1:
+            raise ArchitectureError(f"Layer {index + 1} of {recipe.layers!r} must leave something of its map")
+    return SpikingNetwork(layers, input=source, steps=recipe.steps)
+
+
+def surrogate_of(recipe: SurrogateRecipe) -> Surrogate:
+    """The surrogate gradient of a recipe."""
+    width = "width" if recipe.surrogate == "triangle" else "alpha"
+    return SURROGATES[recipe.surrogate](**{width: recipe.alpha})
+
+
+def _convolution(part: Conv, channels: int, recipe: SurrogateRecipe) -> list[nn.Module]:
+    try:
+        layer = Conv2d(
+            channels, part.channels, part.kernel, stride=part.stride, padding=part.padding, groups=part.groups
+        )
+    except ValueError as error:
+        raise ArchitectureError(f"Convolution to {part.channels} channels of {channels}: {error}") from None
+    return [layer, *([BatchNorm(part.channels)] if recipe.norm else []), _neuron(recipe)]
+
+
+def _dense(part: Dense, shape: tuple[int, ...], recipe: SurrogateRecipe, *, first: bool, last: bool) -> list[nn.Module]:
+    dropped = [] if first or len(shape) > 1 or not recipe.dropout else [Dropout(recipe.dropout)]
+    flat = [Flatten()] if len(shape) > 1 else []
+    spikes_once = recipe.neuron == "ttfs" and (not first or Encoder.parse(recipe.encoder).kind == "events")
+    linear = Linear(prod(shape), part.neurons, steps=recipe.steps if spikes_once else None)
+    if last and recipe.output_bias:
+        nn.init.constant_(linear.bias, recipe.output_bias)
+    normed = [BatchNorm(part.neurons)] if recipe.norm and not last else []
+    return [*dropped, *flat, linear, *normed, _neuron(recipe)]
+
+
+def _neuron(recipe: SurrogateRecipe) -> Neuron:
+    surrogate = surrogate_of(recipe)
+    if recipe.neuron == "ttfs":
+        return TTFS(threshold=recipe.threshold, surrogate=surrogate)
+    if recipe.neuron not in ("lif", "klif"):
+        raise NetworkError(f"Neuron of recipe {recipe.name} must be lif, klif or ttfs, not {recipe.neuron!r}")
+    kind = KLIF if recipe.neuron == "klif" else LIF
+    return kind(
+        tau=recipe.tau,
+        decay_input=recipe.decay_input,
+        reset=recipe.reset,
+        threshold=recipe.threshold,
+        surrogate=surrogate,
+    )

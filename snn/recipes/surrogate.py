@@ -1,0 +1,79 @@
+"""Recipes of training by surrogate gradients."""
+
+from dataclasses import dataclass
+
+from .base import Recipe
+
+__all__ = ["SurrogateRecipe"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurrogateRecipe(Recipe):
+    """Training by surrogate gradients, first in real numbers, then with the integers of the contract.
+
+    Parameters
+    ----------
+    neuron : str
+        ``"lif"``, ``"klif"`` or ``"ttfs"``.
+    tau : float
+        Time constant of lif and klif, in steps.
+    decay_input : bool
+        Divide the current by tau, too.
+    reset : str
+        ``"zero"``, ``"subtract"`` or ``"none"``, of lif and klif.
+    threshold : float
+        theta of all neurons.
+    surrogate : str
+        One of :data:`snn.surrogate.SURROGATES`, of width ``alpha``.
+    loss_gain : float
+        What a count, or the weight of the first step, is multiplied by before the softmax.
+    smoothing : float
+        Part of a label that is spread over all classes, of the training in real numbers and with integers.
+    sparsity : float
+        Weight of the squared excess of the hidden firing rate over ``rate``, in the loss.
+    rate : float
+        Spikes a step and hidden neuron that cost nothing.
+    norm : bool
+        Normalise the currents of hidden layers over the batch; it is folded into their weights.
+    output_bias : float
+        What the output's biases start at.
+    dropout : float
+        Of the spikes of hidden dense layers.
+    shift, noise, flip, erase
+        How training images are altered: see :meth:`snn.samples.Samples.batches`.
+    epochs, batch, lr, weight_decay
+        Of the training in real numbers: AdamW, its rate rising for ``warm_up`` epochs, then falling to 0 along a
+        cosine.
+    qat_epochs, qat_lr
+        Of the training with integers.
+    """
+
+    tau: float = 2.0
+    decay_input: bool = False
+    reset: str = "zero"
+    threshold: float = 1.0
+    surrogate: str = "sigmoid"
+    alpha: float = 4.0
+    loss_gain: float = 1.0
+    smoothing: float = 0.0
+    sparsity: float = 1.0
+    rate: float = 0.2
+    norm: bool = False
+    output_bias: float = 0.0
+    dropout: float = 0.0
+    shift: int = 0
+    noise: float = 0.0
+    flip: bool = False
+    erase: int = 0
+    epochs: int
+    batch: int = 64
+    lr: float = 2e-3
+    warm_up: float = 0.0
+    weight_decay: float = 1e-3
+    qat_epochs: int
+    qat_lr: float = 1e-3
+
+    @property
+    def readout(self) -> str:
+        """``"count"``, or ``"first_spike"`` of ttfs."""
+        return "first_spike" if self.neuron == "ttfs" else "count"
