@@ -14,7 +14,7 @@ from .model import FloatNetwork, FloatPopulation
 from .ops import Operator
 from .result import Result
 
-__all__ = ["Watcher", "run_float"]
+__all__ = ["Watcher", "coded_input", "run_float"]
 
 Array = NDArray[Any]
 Watcher = Callable[[str, Array, Array | None], None]
@@ -99,6 +99,15 @@ def _joined(runs: list[Result]) -> Result:
 @lru_cache(maxsize=4)
 def _rate_thresholds(seed: int, bits: int, steps: int, pixels: int) -> Array:
     return lfsr_thresholds(seed=seed, bits=bits, count=steps * pixels).reshape(steps, pixels)
+
+
+def coded_input(port: Input, inputs: Array, step: int, steps: int) -> Array:
+    """Spikes, int8, that an input of kind ``rate`` or ``latency`` makes of ``inputs`` (B, N) in one of its steps."""
+    if port.kind == "rate":
+        numbers = _rate_thresholds(port.seed, port.high.bit_length(), steps, port.size)
+        return (inputs > numbers[step]).astype(np.int8)
+    when = (port.high - inputs.astype(np.int64)) * steps // (port.high + 1)
+    return ((inputs > 0) & (when == step)).astype(np.int8)
 
 
 class _Neurons:
@@ -209,16 +218,9 @@ class _Run:
         return Result(answers=answers, scores=scores, counts=self.counts, totals=self.totals, **self.records)
 
     def _input(self, step: int) -> Array:
-        kind, high = self.model.input.kind, self.model.input.high
-        if kind == "events":
+        if self.model.input.kind == "events":
             return self.inputs[:, step]
-        if kind == "rate":
-            numbers = _rate_thresholds(self.model.input.seed, high.bit_length(), self.steps, self.model.input.size)
-            return (self.inputs > numbers[step]).astype(np.int8)
-        if kind == "latency":
-            when = (high - self.inputs.astype(np.int64)) * self.steps // (high + 1)
-            return ((self.inputs > 0) & (when == step)).astype(np.int8)
-        return self.inputs
+        return self.inputs if self.constant else coded_input(self.model.input, self.inputs, step, self.steps)
 
     def _drive(self, name: str, step: int, now: dict[str, Array], before: dict[str, Array]) -> Array:
         drive = np.zeros_like(self.neurons[name].membranes)
