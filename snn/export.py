@@ -6,8 +6,6 @@ with ``scale_reset``, into the threshold.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,9 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from quant.assembly import Assembly
 from quant.errors import UnsupportedError
-from quant.graph import INPUT, Shape, Synapses
-from quant.model import FloatNetwork, FloatPopulation, FloatReadout
+from quant.fold import Fold
+from quant.graph import INPUT
+from quant.model import FloatNetwork, FloatReadout
 
 from .layers import AvgPool2d, BatchNorm, Conv2d, Dropout, Flatten, Linear
 from .network import SpikingNetwork
@@ -47,26 +47,21 @@ def to_float(
     UnsupportedError
         Naming the layer, if the integer contract has no place for it.
     """
-    path = _Path(source=INPUT, shape=network.input.shape)
-    populations: list[FloatPopulation] = []
-    connections: list[Synapses] = []
-    names = _names(len(network.neurons))
+    assembly, fold = Assembly(), Fold(INPUT, network.input.shape)
+    names = iter(_names(len(network.neurons)))
     for index, layer in enumerate(network.layers):
-        if not isinstance(layer, Neuron):
-            path.add(layer, f"Layer {index} ({type(layer).__name__})")
-            continue
-        population, incoming = _population(layer, path, names[len(populations)], f"Layer {index}")
-        populations.append(population)
-        connections += incoming
-        path = _Path(source=population.name, shape=population.shape)
-    return FloatNetwork(
+        if isinstance(layer, Neuron):
+            fold = _add(assembly, layer, fold, next(names), str(index))
+        else:
+            kind = type(layer).__name__
+            _grow(fold, layer, f"Layer {index} ({kind})")
+            assembly.note(str(index), kind, "nothing" if isinstance(layer, (Dropout, Flatten)) else "weights")
+    return assembly.network(
         name=name,
         steps=network.steps,
         input=network.input,
-        populations=tuple(populations),
-        connections=tuple(connections),
-        readout=FloatReadout(population=populations[-1].name, kind=readout),
-        metadata=metadata or {},
+        readout=FloatReadout(population=fold.source, kind=readout),
+        metadata=metadata,
     )
 
 
@@ -79,104 +74,58 @@ def _numbers(tensor: torch.Tensor) -> Floats:
     return tensor.detach().cpu().double().numpy()
 
 
-@dataclass
-class _Path:
-    """What stands between a source and the next neuron, folded into one connection as it grows."""
-
-    source: str
-    shape: Shape
-    pool: int = 1
-    weights: Floats | None = None
-    bias: Floats | float = 0.0
-    geometry: dict[str, Any] = field(default_factory=dict)
-
-    def add(self, layer: nn.Module, what: str) -> None:
-        """Fold one more layer in."""
-        if isinstance(layer, (Dropout, Flatten)):
-            return
-        if isinstance(layer, (Linear, Conv2d)) and self.weights is not None:
-            raise UnsupportedError(f"{what} follows another layer with weights; put a neuron between them")
-        if isinstance(layer, Linear):
-            self._add_linear(layer, what)
-        elif isinstance(layer, Conv2d):
-            self._add_conv(layer)
-        elif isinstance(layer, AvgPool2d):
-            self._add_pool(layer.kernel, what)
-        elif isinstance(layer, BatchNorm):
-            self._add_norm(layer.inner, what)
-        else:
-            raise UnsupportedError(f"{what} cannot be exported; use the layers of snn.layers and snn.neurons")
-
-    @property
-    def pooled(self) -> Shape:
-        """Shape of the source after its pooling."""
-        return (self.shape[0], *(side // self.pool for side in self.shape[1:]))
-
-    def _add_linear(self, layer: Linear, what: str) -> None:
-        if layer.in_features != prod(self.pooled):
-            raise UnsupportedError(f"{what} must take all {prod(self.pooled)} neurons, not {layer.in_features}")
-        self.geometry = {"kind": "dense"}
-        self._start(layer)
-
-    def _add_conv(self, layer: Conv2d) -> None:
+def _grow(fold: Fold, layer: nn.Module, what: str) -> None:
+    """Fold one more layer in."""
+    if isinstance(layer, Dropout):
+        return
+    if isinstance(layer, Flatten):
+        fold.flatten(what=what)
+    elif isinstance(layer, Linear):
+        fold.linear(_numbers(layer.weight), _maybe(layer.bias), what=what)
+    elif isinstance(layer, Conv2d):
         inner = layer.inner
-        self.geometry = {"kind": "conv2d", "stride": inner.stride, "padding": inner.padding, "groups": inner.groups}
-        self._start(inner)
-
-    def _start(self, layer: nn.Linear | nn.Conv2d) -> None:
-        self.weights = _numbers(layer.weight) / self.pool**2
-        self.bias = 0.0 if layer.bias is None else _numbers(layer.bias)
-
-    def _add_pool(self, kernel: int, what: str) -> None:
-        if self.weights is None:
-            self.pool *= kernel
-        elif self.geometry["kind"] == "conv2d":
-            self._compose(kernel)
-        else:
-            raise UnsupportedError(f"{what} must follow a convolution or a neuron, not a linear layer")
-
-    def _compose(self, kernel: int) -> None:
-        """A convolution, then a pool, as one convolution: its kernel averaged over the pool's shifts."""
-        assert self.weights is not None
-        rows, columns = self.geometry["stride"]
-        height, width = self.weights.shape[2:]
-        wide = np.zeros((*self.weights.shape[:2], height + (kernel - 1) * rows, width + (kernel - 1) * columns))
-        for y in range(0, kernel * rows, rows):
-            for x in range(0, kernel * columns, columns):
-                wide[:, :, y : y + height, x : x + width] += self.weights / kernel**2
-        self.weights = wide
-        self.geometry["stride"] = (rows * kernel, columns * kernel)
-
-    def _add_norm(self, norm: nn.BatchNorm1d, what: str) -> None:
-        if self.weights is None or norm.running_var is None or norm.running_mean is None:
-            raise UnsupportedError(f"{what} must follow a linear layer or a convolution, to be folded into it")
-        gain = _numbers(norm.weight) / np.sqrt(_numbers(norm.running_var) + norm.eps)
-        self.bias = (self.bias - _numbers(norm.running_mean)) * gain + _numbers(norm.bias)
-        self.weights = self.weights * gain.reshape(-1, *(1,) * (self.weights.ndim - 1))
-
-    def connection(self, target: str, gain: float, *, delay: int = 0) -> Synapses:
-        """The connection into ``target``, whose currents are multiplied by ``gain``."""
-        assert self.weights is not None
-        fields = {"weights": self.weights * gain, "pool": (self.pool, self.pool), "delay": delay, **self.geometry}
-        return Synapses(source=self.source, target=target, **fields)
+        assert not isinstance(inner.padding, str)
+        fold.conv2d(
+            _numbers(inner.weight),
+            _maybe(inner.bias),
+            stride=inner.stride,
+            padding=inner.padding,
+            groups=inner.groups,
+            what=what,
+        )
+    elif isinstance(layer, AvgPool2d):
+        fold.avg_pool(layer.kernel, what=what)
+    elif isinstance(layer, BatchNorm):
+        norm = layer.inner
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        mean, variance = _numbers(norm.running_mean), _numbers(norm.running_var)
+        fold.norm(mean, variance, _numbers(norm.weight), _numbers(norm.bias), norm.eps, what=what)
+    else:
+        raise UnsupportedError(f"{what} cannot be exported; use the layers of snn.layers and snn.neurons")
 
 
-def _population(neuron: Neuron, path: _Path, name: str, layer: str) -> tuple[FloatPopulation, tuple[Synapses, ...]]:
-    what = f"{layer} ({type(neuron).__name__})"
-    if path.weights is None:
-        raise UnsupportedError(f"{what} must follow a linear layer or a convolution")
+def _maybe(tensor: torch.Tensor | None) -> Floats | None:
+    return None if tensor is None else _numbers(tensor)
+
+
+def _add(assembly: Assembly, neuron: Neuron, fold: Fold, wanted: str, layer: str) -> Fold:
+    """Add a layer of neurons; the fold that leads out of it."""
+    kind = type(neuron).__name__
+    what = f"Layer {layer} ({kind})"
     gain, fields = _constants(neuron, what)
-    bias = path.bias * gain + fields.pop("bias", 0.0)
-    connections: tuple[Synapses, ...] = (path.connection(name, gain),)
-    shape = connections[0].target_shape(path.shape)
+    name, shape = assembly.reserve(wanted), fold.target_shape
+    folds = [(fold, 0)]
     if neuron.recurrent is not None:
         if not isinstance(neuron.recurrent, Linear) or len(shape) != 1:
             raise UnsupportedError(f"{what} must be recurrent through a Linear layer of a flat shape")
-        loop = _Path(source=name, shape=shape)
-        loop.add(neuron.recurrent, f"{what} recurrent")
-        bias = bias + loop.bias * gain
-        connections += (loop.connection(name, gain, delay=1),)
-    return FloatPopulation(name=name, shape=shape, bias=bias, **fields), connections
+        loop = Fold(name, shape)
+        _grow(loop, neuron.recurrent, f"{what} recurrent")
+        folds.append((loop, 1))
+    assembly.population(name, layer=layer, kind=kind, folds=folds, gain=gain, **fields)
+    after = Fold(name, shape)
+    after.reshape(fold.shape, what=what)
+    return after
 
 
 def _constants(neuron: Neuron, what: str) -> tuple[float, dict[str, Any]]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from quant.errors import UnsupportedError
+from quant.errors import NetworkError, UnsupportedError
 from quant.model import FloatInput, load_model, save_model
 from quant.simulate import run_float
 from snn.export import to_float
@@ -145,12 +145,21 @@ def images(layers, shape=(2, 9, 8)):
         ("pool of the input, twice", lambda: [AvgPool2d(2), AvgPool2d(2), Flatten(), Linear(8, 5), IF()]),
         ("pool of a convolution", lambda: [Conv2d(2, 4, 3, padding=1), BatchNorm(4), AvgPool2d(2), IF()]),
         ("pool of a strided one", lambda: [Conv2d(2, 4, 3, stride=2, padding=2), AvgPool2d(2), BatchNorm(4), IF()]),
+        ("norm of the input", lambda: [Flatten(), BatchNorm(144), Linear(144, 5), IF()]),
+        ("no layer", lambda: [IF(threshold=3.0), Flatten(), LIF(tau=8.0, threshold=1.5)]),
         ("flat before the neuron", lambda: [Conv2d(2, 4, 3), Flatten(), IF(), Dropout(0.5), Linear(168, 5), IF()]),
     ],
 )
 def test_layers(name, layers):
     torch.manual_seed(3)
     assert_same_spikes(livened(images(layers())))
+
+
+def test_linear_layers_without_a_neuron_between():
+    torch.manual_seed(3)
+    layers = [Flatten(), Linear(144, 20), BatchNorm(20), Linear(20, 5), IF()]
+    model = assert_same_spikes(images(layers))
+    assert [item.weights.shape for item in model.connections] == [(5, 144)]
 
 
 def test_names_readout_and_metadata():
@@ -166,7 +175,11 @@ def test_names_readout_and_metadata():
         3,
         0.5,
     )
-    assert model.metadata == {"recipe": "x"}
+    assert model.metadata["recipe"] == "x"
+    assert model.metadata["layers"][:2] == [
+        ["0", "Linear", "weights"],
+        ["1", "TTFS", "first order, one spike, fires from its threshold: population hidden1 of 4"],
+    ]
     assert [item.name for item in to_float(dense(IF), name="net").populations] == ["hidden", "output"]
 
 
@@ -185,19 +198,13 @@ def test_file_holds_the_same(tmp_path):
     [
         (lambda: [nn.Linear(144, 3), IF()], r"^Layer 0 \(Linear\) cannot be exported; use the layers of snn\.layers"),
         (
-            lambda: [Flatten(), Linear(144, 3), Linear(3, 3), IF()],
-            r"^Layer 2 \(Linear\) follows another layer with weights",
-        ),
-        (
-            lambda: [Flatten(), BatchNorm(144), Linear(144, 3), IF()],
-            r"^Layer 1 \(BatchNorm\) must follow a linear layer",
-        ),
-        (lambda: [IF()], r"^Layer 0 \(IF\) must follow a linear layer or a convolution$"),
-        (
             lambda: [Flatten(), Linear(144, 3), KLIF(k=-1.0)],
             r"^Layer 2 \(KLIF\) has learned k = -1; k must be positive",
         ),
-        (lambda: [Flatten(), Linear(144, 4), AvgPool2d(2), IF()], r"^Layer 2 \(AvgPool2d\) must follow a convolution"),
+        (
+            lambda: [Flatten(), Linear(144, 4), AvgPool2d(2), IF()],
+            r"^Layer 2 \(AvgPool2d\) must be given maps \(C, H, W\), not \(4,\)$",
+        ),
         (lambda: [Linear(8, 3), IF()], r"^Layer 0 \(Linear\) must take all 144 neurons, not 8$"),
         (
             lambda: [Conv2d(2, 2, 3), IF(recurrent=Linear(6, 6))],
@@ -206,5 +213,5 @@ def test_file_holds_the_same(tmp_path):
     ],
 )
 def test_unsupported(layers, message):
-    with pytest.raises(UnsupportedError, match=message):
+    with pytest.raises((UnsupportedError, NetworkError), match=message):
         to_float(images(layers()), name="net")
