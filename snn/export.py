@@ -19,6 +19,7 @@ from quant.fold import Fold
 from quant.graph import INPUT
 from quant.model import FloatNetwork, FloatReadout
 
+from .integrator import Integrator
 from .layers import AvgPool2d, BatchNorm, Conv2d, Dropout, Flatten, Linear
 from .network import SpikingNetwork
 from .neurons import KLIF, LIF, TTFS, Neuron
@@ -130,6 +131,8 @@ def _add(assembly: Assembly, neuron: Neuron, fold: Fold, wanted: str, layer: str
 
 def _constants(neuron: Neuron, what: str) -> tuple[float, dict[str, Any]]:
     """Gain of the currents, and fields of the population."""
+    if isinstance(neuron, Integrator):
+        return 1.0, {"threshold": None, "reset": "none"}
     if isinstance(neuron, TTFS):
         return 1.0, {"threshold": neuron.threshold, "reset": "latch"}
     if not isinstance(neuron, LIF):

@@ -157,6 +157,7 @@ class IntegerNeurons(nn.Module):
         self.membrane = self.initial.expand(batch, -1)
         self.fired = torch.zeros_like(self.membrane)
         self.current = torch.zeros_like(self.membrane)
+        self.total = torch.zeros_like(self.membrane)
 
     def step(self, drive: Tensor, bias: Tensor) -> Tensor:
         """Spikes of one step."""
@@ -166,9 +167,16 @@ class IntegerNeurons(nn.Module):
             self.current = self._leaked(drive, self.current_decay, item.current_min, item.current_max)
         total = self.membrane + bias + drive
         spike = self._spike(total)
+        self.total = total
         kept = self._kept(torch.relu(total) if item.rectify else total, spike)
         self.membrane = self._leaked(kept, self.decay, item.state_min, item.state_max)
         return spike
+
+    @property
+    def worth(self) -> Tensor:
+        """H of the last step in real numbers."""
+        unit = np.broadcast_to(self.unit, self.population.shape).reshape(-1)
+        return self.total * _tensor(unit, self.dtype)
 
     @property
     def stored(self) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["count_logits", "excess_rate", "first_spike_logits", "loss_of"]
+__all__ = ["count_logits", "excess_rate", "first_spike_logits", "loss_of", "membrane_logits"]
 
 
 def count_logits(spikes: Tensor, gain: float) -> Tensor:
@@ -17,6 +17,14 @@ def first_spike_logits(spikes: Tensor, gain: float) -> Tensor:
     steps = len(spikes)
     worth = torch.arange(steps, 0, -1, dtype=spikes.dtype) / steps
     return gain * torch.einsum("t,tbc->bc", worth, spikes)
+
+
+def membrane_logits(totals: Tensor, gain: float) -> Tensor:
+    """``gain`` times H of the last step, (B, classes)."""
+    return gain * totals[-1]
+
+
+_LOGITS = {"count": count_logits, "first_spike": first_spike_logits, "membrane": membrane_logits}
 
 
 def excess_rate(spikes: Tensor, rate: float) -> Tensor:
@@ -38,7 +46,7 @@ def loss_of(
 
     Of each label, ``smoothing`` is spread over all classes.
     """
-    logits = (first_spike_logits if readout == "first_spike" else count_logits)(spikes[-1], gain)
+    logits = _LOGITS[readout](spikes[-1], gain)
     loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
     for hidden in spikes[:-1]:
         loss = loss + sparsity * excess_rate(hidden, rate)

@@ -79,7 +79,7 @@ class IntegerTwin(nn.Module):
         self.membranes: dict[str, Tensor] = {}
 
     def forward(self, inputs: Tensor) -> list[Tensor]:
-        """Spikes of every population, (T, B, N), in the network's order.
+        """Spikes of every population, (T, B, N), in the network's order; of one that never fires, what H is worth.
 
         ``inputs`` are the integers that the network takes: (B, T, N) of kind events, (B, N) of kind current.
         """
@@ -101,7 +101,7 @@ class IntegerTwin(nn.Module):
             now = {INPUT: inputs if constant else inputs[:, step]}
             for name, neurons, bias in zip(self.network.order, self.neurons, biases, strict=True):
                 now[name] = neurons.step(self._drive(name, now, before, weights, drives), bias)
-                spikes[name].append(now[name])
+                spikes[name].append(neurons.worth if neurons.threshold is None else now[name])
                 now[name] = now[name] * heard[name]
                 if self.record:
                     kept[name].append(neurons.stored.detach())

@@ -239,9 +239,11 @@ def _groups(module: nn.Module, weight_decay: float) -> Sequence[dict[str, Any]]:
 
 
 def answers(spikes: Tensor, readout: str) -> Tensor:
-    """Classes of output spikes (T, B, classes), by the contract's readouts; ties and silence give the lowest."""
+    """Classes of output spikes, or of H, (T, B, classes), by the contract's readouts; ties give the lowest."""
     if readout == "count":
         return spikes.sum(0).argmax(1)
+    if readout == "membrane":
+        return spikes[-1].argmax(1)
     worth = torch.arange(len(spikes), 0, -1, dtype=spikes.dtype)[:, None, None]
     return (spikes * worth).amax(0).argmax(1)
 
@@ -258,7 +260,8 @@ def _measured(
             spikes = twin(torch.from_numpy(inputs[chosen]))
         right += int((answers(spikes[-1], readout).numpy() == labels[chosen]).sum())
         rates += [float(item.mean()) * len(labels[chosen]) / len(labels) for item in spikes]
-    return right / len(labels), dict(zip(network.order, rates.round(4).tolist(), strict=True))
+    named = dict(zip(network.order, rates.round(4).tolist(), strict=True))
+    return right / len(labels), {name: rate for name, rate in named.items() if network[name].threshold is not None}
 
 
 def small(model: FloatNetwork) -> FloatNetwork:
