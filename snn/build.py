@@ -10,10 +10,11 @@ from quant.model import FloatInput
 from .architecture import ArchitectureError, Conv, Dense, Pool, parse
 from .datasets import Dataset
 from .encode import Encoder
+from .ettfs import Affine, normalize_weights, temporal_init
 from .layers import AvgPool2d, BatchNorm, Conv2d, Dropout, Flatten, Linear, MaxPool2d
 from .network import SpikingNetwork
 from .neurons import KLIF, LIF, TTFS, Neuron
-from .recipes import SurrogateRecipe
+from .recipes import SurrogateRecipe, TtfsRecipe
 from .surrogate import SURROGATES, Surrogate
 
 __all__ = ["build", "surrogate_of"]
@@ -34,16 +35,18 @@ def build(recipe: SurrogateRecipe, data: Dataset) -> SpikingNetwork:
     shape: tuple[int, ...] = (prod(data.shape),) if isinstance(parts[0], Dense) else data.shape
     source = FloatInput(shape=shape, kind=encoder.kind, high=high, lsb=1 / (1 << (high - 1).bit_length()))
     layers: list[nn.Module] = []
+    spikes = encoder.kind == "events"
     for index, part in enumerate(parts):
         if isinstance(part, Pool):
             layers.append((MaxPool2d if part.maximum else AvgPool2d)(part.kernel))
             shape = (shape[0], shape[1] // part.kernel, shape[2] // part.kernel)
         elif isinstance(part, Conv):
-            layers += _convolution(part, shape[0], recipe)
+            layers += _convolution(part, shape[0], recipe, spikes=spikes)
             shape = (part.channels, *((side + 2 * part.padding - part.kernel) // part.stride + 1 for side in shape[1:]))
         else:
-            layers += _dense(part, shape, recipe, first=index == 0, last=index == len(parts) - 1)
+            layers += _dense(part, shape, recipe, spikes=spikes, first=index == 0, last=index == len(parts) - 1)
             shape = (part.neurons,)
+        spikes = spikes or not isinstance(part, Pool)
         if min(shape) < 1:
             raise ArchitectureError(f"Layer {index + 1} of {recipe.layers!r} must leave something of its map")
     return SpikingNetwork(layers, input=source, steps=recipe.steps)
@@ -55,33 +58,55 @@ def surrogate_of(recipe: SurrogateRecipe) -> Surrogate:
     return SURROGATES[recipe.surrogate](**{width: recipe.alpha})
 
 
-def _convolution(part: Conv, channels: int, recipe: SurrogateRecipe) -> list[nn.Module]:
+def _convolution(part: Conv, channels: int, recipe: SurrogateRecipe, *, spikes: bool) -> list[nn.Module]:
     try:
         layer = Conv2d(
             channels, part.channels, part.kernel, stride=part.stride, padding=part.padding, groups=part.groups
         )
     except ValueError as error:
         raise ArchitectureError(f"Convolution to {part.channels} channels of {channels}: {error}") from None
-    return [layer, *([BatchNorm(part.channels)] if recipe.norm else []), _neuron(recipe)]
+    return [layer, *_normed(layer.inner, recipe, spikes=spikes), _neuron(recipe)]
 
 
-def _dense(part: Dense, shape: tuple[int, ...], recipe: SurrogateRecipe, *, first: bool, last: bool) -> list[nn.Module]:
+def _dense(
+    part: Dense, shape: tuple[int, ...], recipe: SurrogateRecipe, *, spikes: bool, first: bool, last: bool
+) -> list[nn.Module]:
     dropped = [] if first or len(shape) > 1 or not recipe.dropout else [Dropout(recipe.dropout)]
     flat = [Flatten()] if len(shape) > 1 else []
-    spikes_once = recipe.neuron == "ttfs" and (not first or Encoder.parse(recipe.encoder).kind == "events")
-    linear = Linear(prod(shape), part.neurons, steps=recipe.steps if spikes_once else None)
-    if last and recipe.output_bias:
-        nn.init.constant_(linear.bias, recipe.output_bias)
-    normed = [BatchNorm(part.neurons)] if recipe.norm and not last else []
-    return [*dropped, *flat, linear, *normed, _neuron(recipe)]
+    linear = Linear(prod(shape), part.neurons)
+    return [*dropped, *flat, linear, *_normed(linear, recipe, spikes=spikes, last=last), _neuron(recipe)]
+
+
+def _normed(
+    layer: nn.Linear | nn.Conv2d, recipe: SurrogateRecipe, *, spikes: bool, last: bool = False
+) -> list[nn.Module]:
+    """Prepare the weights of a layer by the recipe; what comes behind it.
+
+    ``spikes``: whether spikes come into the layer, not a current that is there in every step.
+    """
+    channels, beta = len(layer.weight), recipe.output_bias if last else 0.0
+    after: list[nn.Module] = [BatchNorm(channels)] if recipe.norm and not last else []
+    assert layer.bias is not None
+    if isinstance(recipe, TtfsRecipe):
+        if spikes and recipe.temporal_init:
+            temporal_init(layer.weight, fan_in=layer.weight[0].numel(), steps=recipe.steps)
+            nn.init.zeros_(layer.bias)
+        if recipe.weight_norm:
+            normalize_weights(layer, steps=recipe.steps if spikes else 1)
+        if recipe.affine:
+            layer.register_parameter("bias", None)
+            return [*after, Affine(channels, beta=beta)]
+    if beta:
+        nn.init.constant_(layer.bias, beta)
+    return after
 
 
 def _neuron(recipe: SurrogateRecipe) -> Neuron:
     surrogate = surrogate_of(recipe)
-    if recipe.neuron == "ttfs":
+    if isinstance(recipe, TtfsRecipe):
         return TTFS(threshold=recipe.threshold, surrogate=surrogate)
     if recipe.neuron not in ("lif", "klif"):
-        raise NetworkError(f"Neuron of recipe {recipe.name} must be lif, klif or ttfs, not {recipe.neuron!r}")
+        raise NetworkError(f"Neuron of recipe {recipe.name} must be lif or klif, not {recipe.neuron!r}")
     kind = KLIF if recipe.neuron == "klif" else LIF
     return kind(
         tau=recipe.tau,

@@ -1,24 +1,11 @@
 """Layers between neurons, over many steps: every one takes and gives (T, B, ...)."""
 
-from math import sqrt
-
 import torch
 from torch import Tensor, nn
 
 from quant.errors import NetworkError
 
-__all__ = ["AvgPool2d", "BatchNorm", "Conv2d", "Dropout", "Flatten", "Linear", "MaxPool2d", "temporal_init"]
-
-
-def temporal_init(weights: Tensor, *, fan_in: int, steps: int) -> None:
-    """Draw ``weights`` from U(-sqrt(3T/N), +sqrt(3T/N)), in place.
-
-    With inputs that spike once each, evenly over T steps, the current then has variance 1 in every step and layer
-    (Che et al., 2024); the usual initialisation leaves 1/T.
-    """
-    bound = sqrt(3 * steps / fan_in)
-    with torch.no_grad():
-        weights.uniform_(-bound, bound)
+__all__ = ["AvgPool2d", "BatchNorm", "Conv2d", "Dropout", "Flatten", "Linear", "MaxPool2d"]
 
 
 class Linear(nn.Linear):
@@ -28,16 +15,10 @@ class Linear(nn.Linear):
     ----------
     inputs, outputs : int
     bias : bool
-    steps : int, optional
-        Of single-spike inputs: :func:`temporal_init` for that many steps, and bias 0.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, bias: bool = True, steps: int | None = None) -> None:
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
         super().__init__(inputs, outputs, bias=bias)
-        if steps is not None:
-            temporal_init(self.weight, fan_in=inputs, steps=steps)
-            if self.bias is not None:
-                nn.init.zeros_(self.bias)
 
 
 class _Framewise(nn.Module):

@@ -1,5 +1,3 @@
-import math
-
 import pytest
 import torch
 
@@ -10,23 +8,6 @@ from snn.network import SpikingNetwork
 from snn.neurons import IF
 
 torch.set_num_threads(1)
-
-
-def test_temporal_init_has_variance_of_steps_over_inputs():
-    torch.manual_seed(0)
-    layer = Linear(400, 300, steps=8)
-    assert layer.weight.abs().max().item() <= math.sqrt(3 * 8 / 400)
-    assert layer.weight.var().item() == pytest.approx(8 / 400, rel=0.02)
-    assert not layer.bias.any()
-
-
-def test_temporal_init_gives_currents_of_variance_one():
-    torch.manual_seed(0)
-    steps, inputs = 8, 500
-    when = torch.randint(steps, (64, inputs))
-    spikes = (torch.arange(steps)[:, None, None] == when).float()
-    currents = Linear(inputs, 100, steps=steps)(spikes)
-    assert currents.var((1, 2)).tolist() == pytest.approx([1.0] * steps, abs=0.15)
 
 
 def test_dropout_drops_the_same_neurons_in_every_step():

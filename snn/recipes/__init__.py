@@ -6,8 +6,9 @@ from .base import Recipe
 from .digits import DIGITS
 from .images import IMAGES
 from .surrogate import SurrogateRecipe
+from .ttfs import TtfsRecipe
 
-__all__ = ["RECIPES", "Recipe", "RecipeError", "SurrogateRecipe", "find"]
+__all__ = ["RECIPES", "Recipe", "RecipeError", "SurrogateRecipe", "TtfsRecipe", "find"]
 
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*DIGITS, *IMAGES)}
 

@@ -1,6 +1,7 @@
 """Scikit-learn's 8x8 digits: small networks that train in a minute."""
 
 from .surrogate import SurrogateRecipe
+from .ttfs import TtfsRecipe
 
 __all__ = ["DIGITS"]
 
@@ -30,12 +31,11 @@ DIGITS = (
         epochs=60,
         qat_epochs=40,
     ),
-    SurrogateRecipe(
+    TtfsRecipe(
         name="digits-ttfs",
         summary="8x8 digits as constant currents, one spike a neuron, the first to spike answers",
         dataset="digits",
         encoder="direct",
-        neuron="ttfs",
         layers="96",
         steps=8,
         loss_gain=8.0,

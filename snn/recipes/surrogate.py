@@ -14,7 +14,7 @@ class SurrogateRecipe(Recipe):
     Parameters
     ----------
     neuron : str
-        ``"lif"``, ``"klif"`` or ``"ttfs"``.
+        ``"lif"`` or ``"klif"``; of a :class:`snn.recipes.TtfsRecipe` ``"ttfs"``.
     tau : float
         Time constant of lif and klif, in steps.
     decay_input : bool
@@ -75,5 +75,5 @@ class SurrogateRecipe(Recipe):
 
     @property
     def readout(self) -> str:
-        """``"count"``, or ``"first_spike"`` of ttfs."""
-        return "first_spike" if self.neuron == "ttfs" else "count"
+        """``"count"``."""
+        return "count"

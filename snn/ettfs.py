@@ -1,0 +1,81 @@
+"""ETTFS: what keeps networks of one spike a neuron trainable when they are deep (Che et al., 2024).
+
+An input that spikes once, at any of T steps alike, is there in a step with probability 1/T. N of them under weights of
+variance s**2 are a current of variance N * s**2 / T a step, so that with s = sqrt(T / N) it is 1 in every step and
+layer; the usual initialisation leaves 1/T of it. Weights are drawn so (:func:`temporal_init`), are kept so while they
+train (:func:`normalize_weights`), and what freedom they lose an :class:`Affine` of the current gives back. An input
+that is there in every step is of T = 1. All three fold into weights and biases.
+
+The fourth part is the temporal weighting decoder, see :mod:`snn.loss`; the fifth, that pools average: a maximum of
+windows spikes once for each of its neurons.
+"""
+
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from quant.errors import NetworkError
+
+__all__ = ["Affine", "NormalizedWeights", "normalize_weights", "temporal_init"]
+
+_SMALLEST = 1e-12
+
+
+def temporal_init(weights: Tensor, *, fan_in: int, steps: int) -> None:
+    """Draw ``weights`` from U(-sqrt(3T/N), +sqrt(3T/N)), in place: of variance T/N."""
+    bound = sqrt(3 * steps / fan_in)
+    with torch.no_grad():
+        weights.uniform_(-bound, bound)
+
+
+class NormalizedWeights(nn.Module):
+    """``(W - mean) / std * sigma``, mean and standard deviation over all inputs of an output.
+
+    Parameters
+    ----------
+    sigma : float
+        Standard deviation of the weights of every output, positive.
+    """
+
+    def __init__(self, sigma: float) -> None:
+        super().__init__()
+        self.sigma = sigma
+
+    def forward(self, weights: Tensor) -> Tensor:
+        variance, mean = torch.var_mean(weights, tuple(range(1, weights.ndim)), correction=0, keepdim=True)
+        return (weights - mean) * (self.sigma / variance.clamp(min=_SMALLEST).sqrt())
+
+
+def normalize_weights(layer: nn.Linear | nn.Conv2d, *, steps: int) -> None:
+    """Have the weights of ``layer`` normalised from now on, with sigma = sqrt(T/N), N being the inputs of an output.
+
+    What is trained lies behind: the layer's ``weight`` is computed from it.
+    """
+    inputs = layer.weight[0].numel()
+    if inputs < 2:
+        raise NetworkError("Layer must have at least 2 inputs for its weights to be normalised, not 1")
+    parametrize.register_parametrization(layer, "weight", NormalizedWeights(sqrt(steps / inputs)))
+
+
+class Affine(nn.Module):
+    """``gamma * x + beta`` of currents (T, B, channels, ...), both learned, one a channel.
+
+    Parameters
+    ----------
+    channels : int
+    beta : float
+        Where beta starts; gamma starts at 1.
+    """
+
+    def __init__(self, channels: int, *, beta: float = 0.0) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(channels))
+        self.beta = nn.Parameter(torch.full((channels,), float(beta)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim < 3 or x.shape[2] != len(self.gamma):
+            raise NetworkError(f"Affine must be given (T, B, {len(self.gamma)}, ...), not {tuple(x.shape)}")
+        shape = (-1, *(1,) * (x.ndim - 3))
+        return x * self.gamma.reshape(shape) + self.beta.reshape(shape)
