@@ -11,6 +11,7 @@ from .architecture import ArchitectureError, Conv, Dense, Pool, parse
 from .datasets import Dataset
 from .encode import Encoder
 from .ettfs import Affine, normalize_weights, temporal_init
+from .integrator import Integrator
 from .layers import AvgPool2d, BatchNorm, Conv2d, Dropout, Flatten, Linear, MaxPool2d
 from .network import SpikingNetwork
 from .neurons import KLIF, LIF, TTFS, Neuron
@@ -74,7 +75,8 @@ def _dense(
     dropped = [] if first or len(shape) > 1 or not recipe.dropout else [Dropout(recipe.dropout)]
     flat = [Flatten()] if len(shape) > 1 else []
     linear = Linear(prod(shape), part.neurons)
-    return [*dropped, *flat, linear, *_normed(linear, recipe, spikes=spikes, last=last), _neuron(recipe)]
+    neuron = Integrator() if last and recipe.decoder == "membrane" else _neuron(recipe)
+    return [*dropped, *flat, linear, *_normed(linear, recipe, spikes=spikes, last=last), neuron]
 
 
 def _normed(

@@ -25,8 +25,11 @@ class SurrogateRecipe(Recipe):
         theta of all neurons.
     surrogate : str
         One of :data:`snn.surrogate.SURROGATES`, of width ``alpha``.
+    decoder : str
+        ``"count"``: the output's spikes are counted. ``"membrane"``: it never fires, and what it has added up is
+        compared in the end.
     loss_gain : float
-        What a count, or the weight of the first step, is multiplied by before the softmax.
+        What a count, a membrane, or the weight of the first step, is multiplied by before the softmax.
     smoothing : float
         Part of a label that is spread over all classes, of the training in real numbers and with integers.
     sparsity : float
@@ -54,6 +57,7 @@ class SurrogateRecipe(Recipe):
     threshold: float = 1.0
     surrogate: str = "sigmoid"
     alpha: float = 4.0
+    decoder: str = "count"
     loss_gain: float = 1.0
     smoothing: float = 0.0
     sparsity: float = 1.0
@@ -75,5 +79,5 @@ class SurrogateRecipe(Recipe):
 
     @property
     def readout(self) -> str:
-        """``"count"``."""
-        return "count"
+        """The decoder."""
+        return self.decoder
