@@ -68,21 +68,23 @@ def dataset_samples(metadata: Mapping[str, Any], steps: int, *, folder: Path | N
     DatasetError
         If the data set is not there.
     """
-    data, encoder = _dataset(metadata, folder)
+    data, encoder = _dataset(metadata, folder, train=0)
     return Samples(origin=f"{data.name}'s test set", inputs=encoder(data.test_x, steps), labels=data.test_y)
 
 
 def calibration_inputs(metadata: Mapping[str, Any], steps: int, *, folder: Path | None = None) -> NDArray[Any]:
     """Training samples enough to calibrate on; errors as of :func:`dataset_samples`."""
-    data, encoder = _dataset(metadata, folder)
-    return encoder(data.train_x[:_CALIBRATION], steps)
+    data, encoder = _dataset(metadata, folder, train=_CALIBRATION, test=0)
+    return encoder(data.train_x, steps)
 
 
-def _dataset(metadata: Mapping[str, Any], folder: Path | None) -> tuple[Dataset, Encoder]:
+def _dataset(
+    metadata: Mapping[str, Any], folder: Path | None, *, train: int | None = None, test: int | None = None
+) -> tuple[Dataset, Encoder]:
     for key in ("dataset", "encoder"):
         if key not in metadata:
             raise UsageError(f"Network names no {key} in its metadata; give samples with --inputs FILE")
-    return load(str(metadata["dataset"]), folder), Encoder.parse(str(metadata["encoder"]))
+    return load(str(metadata["dataset"]), folder, train=train, test=test), Encoder.parse(str(metadata["encoder"]))
 
 
 def file_samples(path: Path) -> Samples:

@@ -116,7 +116,7 @@ def test_nmnist_that_is_not_there(tmp_path):
     with pytest.raises(DatasetError, match=r"^Data set n-mnist is not in .*; get Train.zip and Test.zip from its"):
         datasets.load("n-mnist", tmp_path)
     (tmp_path / "Train").mkdir()
-    with pytest.raises(DatasetError, match="Train must hold 1 to 1048576 event files such as Train/0/00001.bin, not 0"):
+    with pytest.raises(DatasetError, match=r"Train must hold 1 to 1048576 event files such as .*, not 0$"):
         datasets.load("n-mnist", tmp_path)
     write_nmnist(tmp_path, test=())
     with pytest.raises(DatasetError, match=r"must hold a folder Test or a file Test.zip of N-MNIST$"):
