@@ -1,30 +1,46 @@
-"""Losses of a spiking classifier, from its output spikes (T, B, classes)."""
+"""Losses of a spiking classifier, from its output spikes (T, B, classes).
+
+A decoder makes logits (B, classes) of the spikes, ``gain`` times the sum of what each is worth in its step t, 0 to
+T - 1::
+
+    count           1
+    linear          (T - t) / T       temporal weighting (Che et al., 2024)
+    exponential     base**-t          the same
+
+and ``membrane`` takes H of the last step.
+"""
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["count_logits", "excess_rate", "first_spike_logits", "loss_of", "membrane_logits"]
+from quant.errors import NetworkError
+
+__all__ = ["DECODERS", "excess_rate", "logits_of", "loss_of"]
+
+DECODERS = ("count", "linear", "exponential", "membrane")
 
 
-def count_logits(spikes: Tensor, gain: float) -> Tensor:
-    """``gain`` times the number of spikes, (B, classes)."""
-    return gain * spikes.sum(0)
+def logits_of(spikes: Tensor, decoder: str, *, gain: float, base: float = 2.0) -> Tensor:
+    """Logits (B, classes) of output spikes (T, B, classes), or of H if the decoder is ``membrane``.
 
-
-def first_spike_logits(spikes: Tensor, gain: float) -> Tensor:
-    """Temporal weighting decoder (Che et al., 2024): a spike of step t is worth ``gain * (T - t) / T``."""
-    steps = len(spikes)
-    worth = torch.arange(steps, 0, -1, dtype=spikes.dtype) / steps
+    Raises
+    ------
+    NetworkError
+        If there is no such decoder.
+    """
+    steps = torch.arange(len(spikes), dtype=spikes.dtype)
+    if decoder == "membrane":
+        return gain * spikes[-1]
+    if decoder == "count":
+        return gain * spikes.sum(0)
+    if decoder == "linear":
+        worth = 1 - steps / len(spikes)
+    elif decoder == "exponential":
+        worth = base**-steps
+    else:
+        raise NetworkError(f"Decoder must be one of {', '.join(DECODERS)}, not {decoder!r}")
     return gain * torch.einsum("t,tbc->bc", worth, spikes)
-
-
-def membrane_logits(totals: Tensor, gain: float) -> Tensor:
-    """``gain`` times H of the last step, (B, classes)."""
-    return gain * totals[-1]
-
-
-_LOGITS = {"count": count_logits, "first_spike": first_spike_logits, "membrane": membrane_logits}
 
 
 def excess_rate(spikes: Tensor, rate: float) -> Tensor:
@@ -36,17 +52,18 @@ def loss_of(
     spikes: list[Tensor],
     labels: Tensor,
     *,
-    readout: str,
+    decoder: str,
     gain: float,
+    base: float = 2.0,
     rate: float,
     sparsity: float,
     smoothing: float = 0.0,
 ) -> Tensor:
-    """Cross entropy of the readout, plus ``sparsity`` times the excess rates of the hidden layers.
+    """Cross entropy of the logits, plus ``sparsity`` times the excess rates of the hidden layers.
 
     Of each label, ``smoothing`` is spread over all classes.
     """
-    logits = _LOGITS[readout](spikes[-1], gain)
+    logits = logits_of(spikes[-1], decoder, gain=gain, base=base)
     loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
     for hidden in spikes[:-1]:
         loss = loss + sparsity * excess_rate(hidden, rate)

@@ -206,8 +206,9 @@ def fit(
             loss = loss_of(
                 spikes,
                 labels,
-                readout=recipe.readout,
+                decoder=recipe.decoder,
                 gain=recipe.loss_gain,
+                base=recipe.decoder_base,
                 smoothing=recipe.smoothing,
                 rate=recipe.rate,
                 sparsity=recipe.sparsity,

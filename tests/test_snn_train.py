@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 import torch
 
+from quant.errors import NetworkError
 from quant.model import load_model
 from quant.quantize import quantize
 from quant.simulate import run_float
 from sim import golden
 from snn import datasets, train
 from snn.encode import encode
-from snn.loss import count_logits, excess_rate, first_spike_logits
+from snn.loss import excess_rate, logits_of
 from snn.recipes import RECIPES, RecipeError, find
 from snn.samples import Samples
 
@@ -113,9 +114,22 @@ def test_unknown_recipe():
 SPIKES = torch.tensor([[[0.0, 0, 0]], [[0, 1, 0]], [[1, 1, 0]], [[0, 1, 0]]])
 
 
-def test_logits_by_hand():
-    assert count_logits(SPIKES, 0.5).tolist() == [[0.5, 1.5, 0]]
-    assert first_spike_logits(SPIKES, 2.0).tolist() == [[1.0, 3.0, 0]]
+@pytest.mark.parametrize(
+    ("decoder", "expected"),
+    [
+        ("count", [2, 6, 0]),
+        ("linear", [1, 3, 0]),
+        ("exponential", [2 / 9, 2 / 3 + 2 / 9 + 2 / 27, 0]),
+        ("membrane", [0, 2, 0]),
+    ],
+)
+def test_logits_by_hand(decoder, expected):
+    assert logits_of(SPIKES, decoder, gain=2.0, base=3.0).tolist() == [pytest.approx(expected)]
+
+
+def test_unknown_decoder():
+    with pytest.raises(NetworkError, match=r"^Decoder must be one of count, linear, exponential, membrane, not 'max'$"):
+        logits_of(SPIKES, "max", gain=1.0)
 
 
 @pytest.mark.parametrize(("readout", "answer"), [("count", 1), ("first_spike", 1)])

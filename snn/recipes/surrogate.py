@@ -27,9 +27,11 @@ class SurrogateRecipe(Recipe):
         One of :data:`snn.surrogate.SURROGATES`, of width ``alpha``.
     decoder : str
         ``"count"``: the output's spikes are counted. ``"membrane"``: it never fires, and what it has added up is
-        compared in the end.
+        compared in the end. More in :class:`snn.recipes.TtfsRecipe`.
     loss_gain : float
-        What a count, a membrane, or the weight of the first step, is multiplied by before the softmax.
+        What a count, a membrane, or the worth of a spike, is multiplied by before the softmax.
+    decoder_base : float
+        How many times less a spike is worth than one a step before, above 1; of the decoder ``exponential``.
     smoothing : float
         Part of a label that is spread over all classes, of the training in real numbers and with integers.
     sparsity : float
@@ -58,6 +60,7 @@ class SurrogateRecipe(Recipe):
     surrogate: str = "sigmoid"
     alpha: float = 4.0
     decoder: str = "count"
+    decoder_base: float = 2.0
     loss_gain: float = 1.0
     smoothing: float = 0.0
     sparsity: float = 1.0

@@ -20,10 +20,8 @@ class TtfsRecipe(SurrogateRecipe):
     affine : bool
         Learn gamma and beta of every layer's current.
     decoder : str
-        What a spike of step t (0 to T - 1) is worth in the loss, times ``loss_gain``: ``"linear"``, (T - t) / T;
-        ``"exponential"``, ``decoder_base**-t``; ``"count"``, 1.
-    decoder_base : float
-        Above 1.
+        What a spike is worth in the loss: ``"linear"`` or ``"exponential"``, the less the later it comes, or always the
+        same, ``"count"``. See :mod:`snn.loss`; the first spike answers in any case.
     """
 
     neuron: str = "ttfs"
@@ -31,7 +29,6 @@ class TtfsRecipe(SurrogateRecipe):
     weight_norm: bool = False
     affine: bool = False
     decoder: str = "linear"
-    decoder_base: float = 2.0
 
     @property
     def readout(self) -> str:
