@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn.utils import parametrize
 
 from quant.assembly import Assembly
 from quant.errors import UnsupportedError
@@ -19,6 +20,7 @@ from quant.fold import Fold
 from quant.graph import INPUT
 from quant.model import FloatNetwork, FloatReadout
 
+from .ettfs import Affine
 from .integrator import Integrator
 from .layers import AvgPool2d, BatchNorm, Conv2d, Dropout, Flatten, Linear
 from .network import SpikingNetwork
@@ -54,7 +56,7 @@ def to_float(
         if isinstance(layer, Neuron):
             fold = _add(assembly, layer, fold, next(names), str(index))
         else:
-            kind = type(layer).__name__
+            kind = _kind(layer)
             _grow(fold, layer, f"Layer {index} ({kind})")
             assembly.note(str(index), kind, "nothing" if isinstance(layer, (Dropout, Flatten)) else "weights")
     return assembly.network(
@@ -64,6 +66,10 @@ def to_float(
         readout=FloatReadout(population=fold.source, kind=readout),
         metadata=metadata,
     )
+
+
+def _kind(layer: nn.Module) -> str:
+    return parametrize.type_before_parametrizations(layer).__name__
 
 
 def _names(count: int) -> list[str]:
@@ -102,6 +108,8 @@ def _grow(fold: Fold, layer: nn.Module, what: str) -> None:
         assert norm.running_var is not None
         mean, variance = _numbers(norm.running_mean), _numbers(norm.running_var)
         fold.norm(mean, variance, _numbers(norm.weight), _numbers(norm.bias), norm.eps, what=what)
+    elif isinstance(layer, Affine):
+        fold.scale(_numbers(layer.gamma), _numbers(layer.beta), what=what)
     else:
         raise UnsupportedError(f"{what} cannot be exported; use the layers of snn.layers and snn.neurons")
 
@@ -129,12 +137,12 @@ def _add(assembly: Assembly, neuron: Neuron, fold: Fold, wanted: str, layer: str
     return after
 
 
-def _constants(neuron: Neuron, what: str) -> tuple[float, dict[str, Any]]:
+def _constants(neuron: Neuron, what: str) -> tuple[Any, dict[str, Any]]:
     """Gain of the currents, and fields of the population."""
     if isinstance(neuron, Integrator):
         return 1.0, {"threshold": None, "reset": "none"}
     if isinstance(neuron, TTFS):
-        return 1.0, {"threshold": neuron.threshold, "reset": "latch"}
+        return 1.0, {"threshold": _constant(neuron.threshold), "reset": "latch"}
     if not isinstance(neuron, LIF):
         raise UnsupportedError(f"{what} cannot be exported; use the neurons of snn.neurons")
     slope, scale = 1.0, 1.0
@@ -143,14 +151,19 @@ def _constants(neuron: Neuron, what: str) -> tuple[float, dict[str, Any]]:
         if k <= 0:
             raise UnsupportedError(f"{what} has learned k = {k:g}; k must be positive. Train with another seed or rate")
         slope, scale = (1.0, k) if neuron.scale_reset else (k, 1.0)
-    decay = slope * neuron.leak
+    leak, loss, threshold = (_constant(item) for item in (neuron.leak, neuron.loss, neuron.threshold))
+    decay = slope * leak
     fields: dict[str, Any] = {
-        "threshold": neuron.threshold / scale,
+        "threshold": threshold / scale,
         "reset": neuron.reset,
         "reset_value": neuron.reset_value,
         "decay": decay,
         "rectify": isinstance(neuron, KLIF),
-        "bias": slope * neuron.reset_value / neuron.tau,
+        "bias": slope * loss * neuron.reset_value,
         "initial": decay * neuron.reset_value,
     }
-    return slope * neuron.gain, fields
+    return slope * (loss if neuron.decay_input else 1.0), fields
+
+
+def _constant(value: float | torch.Tensor) -> Any:
+    return _numbers(value) if isinstance(value, torch.Tensor) else value

@@ -1,13 +1,26 @@
 """ETTFS: its parts by hand, and that networks of it leave torch unchanged."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from quant.errors import NetworkError
+from quant.model import FloatInput
+from quant.quantize import quantize
+from quant.simulate import run_float
+from sim import golden
+from snn.build import build
+from snn.datasets import load
 from snn.ettfs import Affine, normalize_weights, temporal_init
-from snn.layers import Conv2d, Linear
+from snn.export import to_float
+from snn.layers import AvgPool2d, BatchNorm, Conv2d, Flatten, Linear, MaxPool2d
+from snn.network import SpikingNetwork
+from snn.neurons import TTFS
+from snn.recipes import TtfsRecipe
 
 torch.set_num_threads(1)
 
@@ -90,3 +103,151 @@ def test_affine_by_hand():
     assert layer(x[..., 0, 0]).flatten().tolist() == [0.5, -3.5]
     with pytest.raises(NetworkError, match=r"^Affine must be given \(T, B, 2, \.\.\.\), not \(1, 2\)$"):
         layer(torch.zeros(1, 2))
+
+
+STEPS, SAMPLES = 4, 40
+
+
+def _signs(layer, *, steps, random):
+    """Weights of which every output has as many of -1 as of +1, normalised: with N inputs +-sqrt(T/N), exactly."""
+    weights = np.sign(np.arange(layer.weight[0].numel()) % 2 - 0.5) + np.zeros((len(layer.weight), 1))
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(random.permuted(weights, axis=1)).reshape(layer.weight.shape))
+    normalize_weights(layer, steps=steps)
+
+
+def dyadic():
+    """Convolutions, average pooling, weight normalization and affine in numbers that are sums of powers of 2."""
+    random = np.random.default_rng(5)
+    layers = [
+        *(Conv2d(1, 4, 2, bias=False), Affine(4), TTFS()),
+        *(AvgPool2d(2), Conv2d(4, 4, 2, bias=False), Affine(4), TTFS()),
+        *(Flatten(), Linear(16, 6, bias=False), Affine(6), TTFS()),
+    ]
+    source = FloatInput(shape=(1, 7, 7), kind="current", high=15, lsb=1 / 8)
+    network = SpikingNetwork(layers, input=source, steps=STEPS).double()
+    linear = [
+        layer.inner if isinstance(layer, Conv2d) else layer for layer in layers if isinstance(layer, (Conv2d, Linear))
+    ]
+    for index, layer in enumerate(linear):
+        _signs(layer, steps=STEPS if index else 1, random=random)
+        assert set(layer.weight.detach().flatten().tolist()) == {-0.5, 0.5}
+    for layer in layers:
+        if isinstance(layer, Affine):
+            with torch.no_grad():
+                layer.gamma.copy_(torch.from_numpy(random.choice([0.5, 1.0, 1.5, 2.0], len(layer.gamma))))
+                layer.beta.copy_(torch.from_numpy(random.integers(0, 3, len(layer.beta)) / 8))
+    return network.eval(), random.integers(0, 16, (SAMPLES, 49))
+
+
+def test_export_spikes_as_torch_at_every_neuron_ties_included():
+    network, inputs = dyadic()
+    for neuron in network.neurons:
+        neuron.record = True
+    model = to_float(network, name="net", readout="first_spike")
+    result = run_float(model, inputs, record=["spikes"])
+    with torch.no_grad():
+        spikes = network.spikes(torch.from_numpy(inputs))
+    assert len(spikes) == len(model.populations) == 3
+    for population, expected in zip(model.populations, spikes, strict=True):
+        flat = expected.movedim(0, 1).flatten(2).numpy()
+        assert 0.1 < flat.sum(1).mean() < 0.9
+        assert len({*flat.argmax(1)[flat.any(1)].tolist()}) >= 3
+        np.testing.assert_array_equal(result.spikes[population.name], flat)
+    higher = replace(model.populations[1], threshold=1 + 2**-20)
+    moved = run_float(
+        replace(model, populations=(model.populations[0], higher, model.populations[2])), inputs, record=["spikes"]
+    )
+    assert (moved.spikes["hidden2"] != result.spikes["hidden2"]).any()
+
+
+def test_integers_spike_as_torch_at_every_neuron():
+    """Average pooling is a count with a quarter in the weights: nothing is rounded."""
+    network, inputs = dyadic()
+    model = to_float(network, name="net", readout="first_spike")
+    scales = {item.name: 2.0**-5 for item in model.populations}
+    integers, _ = quantize(replace(model, scales=scales), weight_bits=7)
+    assert integers.connections[1].pool == (2, 2)
+    result = golden.run(integers, inputs, record=["spikes"])
+    with torch.no_grad():
+        spikes = network.spikes(torch.from_numpy(inputs))
+    for population, expected in zip(model.populations, spikes, strict=True):
+        np.testing.assert_array_equal(result.spikes[population.name], expected.movedim(0, 1).flatten(2).numpy())
+
+
+def test_rows_of_a_model_name_the_layer_not_its_parametrization():
+    network, _ = dyadic()
+    assert [row[1] for row in to_float(network, name="net").metadata["layers"]][-3:] == ["Linear", "Affine", "TTFS"]
+
+
+RECIPE = TtfsRecipe(
+    name="small",
+    summary="",
+    dataset="digits",
+    encoder="direct",
+    layers="4C3-AP2-6C3-8",
+    steps=6,
+    output_bias=0.25,
+    epochs=1,
+    qat_epochs=1,
+)
+
+
+def made(**options):
+    torch.manual_seed(0)
+    return list(build(replace(RECIPE, **options), load("digits")).layers)
+
+
+def kinds(layers):
+    return [nn.utils.parametrize.type_before_parametrizations(layer) for layer in layers]
+
+
+def linear(layers):
+    found = [layer.inner if isinstance(layer, Conv2d) else layer for layer in layers]
+    return [layer for layer in found if isinstance(layer, (nn.Conv2d, nn.Linear))]
+
+
+def test_temporal_init_draws_layers_behind_spikes():
+    on, off = linear(made()), linear(made(temporal_init=False))
+    assert (on[0].weight == off[0].weight).all()
+    for layer, other in zip(on[1:], off[1:], strict=True):
+        assert layer.weight.std().item() == pytest.approx(math.sqrt(6 / layer.weight[0].numel()), rel=0.2)
+        assert layer.weight.std() > 3 * other.weight.std()
+    assert not on[1].bias.any()
+    assert on[-1].bias.tolist() == off[-1].bias.tolist() == [0.25] * 10
+
+
+def test_temporal_init_of_events_starts_at_the_first_layer():
+    first = linear(made(encoder="rate/16"))[0]
+    assert first.weight.std().item() == pytest.approx(math.sqrt(6 / 9), rel=0.3)
+
+
+def test_weight_norm_holds_every_layer():
+    layers = linear(made(weight_norm=True))
+    for layer, steps in zip(layers, (1, 6, 6, 6), strict=True):
+        weights = layer.weight.flatten(1)
+        torch.testing.assert_close(
+            weights.std(1, correction=0), torch.full((len(weights),), (steps / weights.shape[1]) ** 0.5)
+        )
+    assert not any(nn.utils.parametrize.is_parametrized(layer) for layer in linear(made()))
+
+
+def test_affine_takes_the_place_of_biases():
+    layers = made(affine=True)
+    assert kinds(layers) == [
+        *(Conv2d, Affine, TTFS, AvgPool2d, Conv2d, Affine, TTFS),
+        *(Flatten, Linear, Affine, TTFS, Linear, Affine, TTFS),
+    ]
+    assert all(layer.bias is None for layer in linear(layers))
+    assert [layer.beta.tolist() for layer in layers if isinstance(layer, Affine)] == [
+        [0.0] * 4,
+        [0.0] * 6,
+        [0.0] * 8,
+        [0.25] * 10,
+    ]
+    assert Affine not in kinds(made())
+
+
+def test_norm_and_pools_stand_where_the_recipe_says():
+    assert kinds(made(norm=True))[:3] == [Conv2d, BatchNorm, TTFS]
+    assert MaxPool2d in kinds(made(layers="4C3-MP2-8"))
