@@ -12,6 +12,7 @@ import pytest
 
 from quant.file import load_network, load_parts, save_network, save_parts
 from quant.model import FloatPopulation, FloatReadout, load_model, save_model
+from snn.datasets import DATASETS
 from tests.conftest import float_network
 
 needs_icarus = pytest.mark.skipif(which("iverilog") is None, reason="needs iverilog on PATH")
@@ -340,10 +341,11 @@ def test_a_data_set_that_is_not_there(spikeloom, tmp_path):
     ("metadata", "words"),
     [
         ({"dataset": "digits"}, "Network names no encoder in its metadata; give samples with --inputs FILE"),
-        ({"dataset": "../x", "encoder": "direct"}, "Data set must be one of digits, mnist, fashion-mnist, not '../x'"),
+        ({"dataset": "../x", "encoder": "direct"}, f"Data set must be one of {', '.join(DATASETS)}, not '../x'"),
         (
             {"dataset": "digits", "encoder": ["direct"]},
-            "Encoder must be direct, direct>>BITS, rate/HIGH or latency/HIGH, not \"['direct']\"",
+            "Encoder must be direct, direct>>BITS, rate/HIGH or latency/HIGH of images, frames/HOW of events, "
+            "spikes or level/DELTA of sequences, not \"['direct']\"",
         ),
     ],
 )
