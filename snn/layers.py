@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from quant.errors import NetworkError
 
@@ -49,7 +50,9 @@ class Conv2d(_Framewise):
         groups: int = 1,
         bias: bool = True,
     ) -> None:
-        super().__init__(nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=bias))
+        inner = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=bias)
+        # Channels last in memory: nearly twice as fast on a CPU; neurons and pools keep the order they are given.
+        super().__init__(inner.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
 
 
 class AvgPool2d(_Framewise):
@@ -78,9 +81,21 @@ class BatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim < 3:
             raise NetworkError(f"BatchNorm must be given (T, B, channels, ...), not {tuple(x.shape)}")
-        frames = x.flatten(0, 1)
-        result: Tensor = self.inner(frames.flatten(2) if frames.ndim > 2 else frames)
-        return result.reshape(x.shape)
+        norm = self.inner
+        if self.training and norm.num_batches_tracked is not None:
+            norm.num_batches_tracked.add_(1)
+        # The function takes maps of any number of axes, in any order in memory.
+        result = functional.batch_norm(
+            x.flatten(0, 1),
+            norm.running_mean,
+            norm.running_var,
+            norm.weight,
+            norm.bias,
+            self.training,
+            norm.momentum or 0.0,
+            norm.eps,
+        )
+        return result.unflatten(0, x.shape[:2])
 
 
 class Dropout(nn.Module):
