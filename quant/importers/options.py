@@ -37,6 +37,8 @@ class ImportOptions:
         ``"zero"``, ``"subtract"`` or ``"none"``.
     compare : str, optional
         Fires at membranes ``">"`` or ``">="`` than the threshold.
+    reset_delay : bool, optional
+        A reset by subtraction comes a step after its spike, and does not decay.
     input_shape : tuple of int, optional
         Of one step of one sample: ``(N,)``, ``(C, L)`` or ``(C, H, W)``.
     input_kind : str, optional
@@ -61,6 +63,7 @@ class ImportOptions:
     dt: float | None = None
     reset: str | None = None
     compare: str | None = None
+    reset_delay: bool | None = None
     input_shape: Shape | None = None
     input_kind: str | None = None
     input_high: int | None = None
