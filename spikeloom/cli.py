@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from quant.errors import SpikeloomError
 
 from . import __version__
-from .commands import board, hardware, model
+from .commands import board, hardware, model, study
 
 __all__ = ["app", "main"]
 
@@ -88,3 +88,5 @@ for _verb in (
     board.boards,
 ):
     app.command()(_verb)
+
+app.add_typer(study.app, name="study")

@@ -1,10 +1,10 @@
 """Networks of one spike a neuron: ETTFS (Che et al., 2024) and its parts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .surrogate import SurrogateRecipe
 
-__all__ = ["TTFS", "TtfsRecipe"]
+__all__ = ["ABLATIONS", "TTFS", "TtfsRecipe"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,3 +81,36 @@ TTFS = (
         qat_lr=5e-4,
     ),
 )
+
+_ABLATION = TtfsRecipe(
+    name="ettfs-fashion-mnist",
+    summary="Fashion-MNIST, small, for the ablation of ETTFS",
+    dataset="fashion-mnist",
+    encoder="direct>>4",
+    layers="12C5s2-AP2-24C3-AP2-64",
+    steps=8,
+    weight_norm=True,
+    affine=True,
+    loss_gain=8.0,
+    output_bias=0.2,
+    sparsity=0.0,
+    epochs=8,
+    batch=64,
+    lr=3e-3,
+    warm_up=0.5,
+    qat_epochs=0,
+)
+ABLATIONS = {
+    "fashion-mnist": _ABLATION,
+    "mnist": replace(_ABLATION, name="ettfs-mnist", summary="MNIST, small, for the ablation of ETTFS", dataset="mnist"),
+    "digits": replace(
+        _ABLATION,
+        name="ettfs-digits",
+        summary="8x8 digits, small, for the ablation of ETTFS",
+        dataset="digits",
+        encoder="direct",
+        layers="12C3-AP2-24C3-AP2-32",
+        epochs=20,
+    ),
+}
+"""What `spikeloom study ettfs` trains, by data set: networks with all parts of ETTFS."""
