@@ -65,6 +65,6 @@ def loss_of(
     """
     logits = logits_of(spikes[-1], decoder, gain=gain, base=base)
     loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
-    for hidden in spikes[:-1]:
+    for hidden in spikes[:-1] if sparsity else ():
         loss = loss + sparsity * excess_rate(hidden, rate)
     return loss

@@ -36,50 +36,30 @@ class TtfsRecipe(SurrogateRecipe):
         return "first_spike"
 
 
-TTFS = (
+TTFS = tuple(
     TtfsRecipe(
-        name="mnist-ttfs",
-        summary="MNIST, convolutions, one spike a neuron, the first to spike answers",
-        dataset="mnist",
+        name=f"{short}-ttfs",
+        summary=f"{title}, convolutions, one spike a neuron, the first to spike answers",
+        dataset=dataset,
         encoder="direct>>4",
-        layers="32C5s2-64C3s2-256",
+        layers="24C5s2-48C3s2-128",
         steps=4,
         weight_norm=True,
         affine=True,
         loss_gain=8.0,
         output_bias=0.2,
-        sparsity=0.1,
-        shift=2,
-        epochs=14,
-        batch=128,
-        lr=3e-3,
-        warm_up=1.0,
+        sparsity=0.0,
+        batch=64,
+        lr=6e-3,
+        warm_up=0.5,
         weight_decay=1e-2,
-        qat_epochs=4,
         qat_lr=5e-4,
-    ),
-    TtfsRecipe(
-        name="fashion-ttfs",
-        summary="Fashion-MNIST, convolutions, one spike a neuron, the first to spike answers",
-        dataset="fashion-mnist",
-        encoder="direct>>4",
-        layers="32C5s2-64C3s2-256",
-        steps=4,
-        weight_norm=True,
-        affine=True,
-        loss_gain=8.0,
-        output_bias=0.2,
-        sparsity=0.1,
-        shift=1,
-        flip=True,
-        epochs=14,
-        batch=128,
-        lr=3e-3,
-        warm_up=1.0,
-        weight_decay=1e-2,
-        qat_epochs=4,
-        qat_lr=5e-4,
-    ),
+        **options,
+    )
+    for short, title, dataset, options in (
+        ("mnist", "MNIST", "mnist", {"shift": 2, "epochs": 8, "qat_epochs": 2}),
+        ("fashion", "Fashion-MNIST", "fashion-mnist", {"shift": 1, "flip": True, "epochs": 11, "qat_epochs": 3}),
+    )
 )
 
 _ABLATION = TtfsRecipe(
