@@ -7,19 +7,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .activity import Activity, by_channel, importance_rows, measured_activity
 from .errors import NetworkError
-from .graph import Shape, Synapses
+from .graph import Synapses
 from .ir import Decay, Network
 from .model import FloatInput, FloatNetwork, FloatPopulation, FloatReadout
 from .ranges import Range
-from .rounding import weight_limits
+from .rounding import TERNARY, Width, weight_limits
 from .simulate import run_float
 
 __all__ = [
     "METHODS",
+    "WIDTHS",
+    "active_scale",
     "as_float",
     "bits_of",
-    "by_channel",
     "exact_scale",
     "fitted_scale",
     "measured_ranges",
@@ -27,41 +29,36 @@ __all__ = [
     "with_scales",
 ]
 
-METHODS = ("mse", "max", "percentile")
+METHODS = ("mse", "max", "percentile", "active")
+#: Narrowest and widest weights in bits; besides, there are ternary ones.
+WIDTHS = (2, 16)
 
-_FRACTIONS = np.linspace(0.2, 1.2, 101)
+_FRACTIONS = {"mse": np.linspace(0.2, 1.2, 101), "active": np.linspace(0.15, 1.1, 96)}
 _PERCENTILE = 99.9
 _GRID_NOISE = 2.0**-20
 _WIDEST = 32.0
 _DEAD_BITS = 8
-_PROBE = 16
+_PROBE = 6
+_AT_ONCE = 64
 
 Floats = NDArray[np.float64]
 
 
-def by_channel(connection: Synapses, target: Shape) -> Floats:
-    """Weights of a connection as ``(C, weights of the channel)``, C the channels of the target."""
-    weights = np.asarray(connection.weights, np.float64)
-    if connection.kind == "conv_transpose2d":
-        inputs, outputs, *kernel = weights.shape
-        grouped = weights.reshape(connection.groups, inputs // connection.groups, outputs, *kernel)
-        weights = grouped.swapaxes(1, 2)
-    if weights.ndim == 0:
-        weights = np.full(target[0], weights)
-    return weights.reshape(target[0], -1)
-
-
-def fitted_scale(rows: Floats, bits: int, method: str = "mse") -> Floats:
+def fitted_scale(rows: Floats, bits: Width, method: str = "mse", importance: Floats | None = None) -> Floats:
     """LSB of each row of weights, ``(C,)``; 0 of a row of zeros.
 
     Parameters
     ----------
     rows : array of float, (C, K)
-    bits : int
-        Width of a weight, with its sign.
+    bits : int or str
+        Width of a weight, with its sign, or ``"ternary"``.
     method : str
         ``max``: the largest weight just fits. ``percentile``: 99.9 % of the weights fit, the others are clipped.
         ``mse``: of 101 LSBs from 0.2 to 1.2 times that of ``max``, the one of the smallest mean square error.
+        ``active``: of 96 from 0.15 to 1.1 times, the one of the smallest mean square error of the currents, so that
+        weights of inputs that rarely move, such as the border pixels of images, do not widen the grid of the others.
+    importance : array of float, (C, K)
+        What an error's square counts, of ``active``; default: all the same.
     """
     low, high = weight_limits(bits)
     largest = np.maximum(rows.max(axis=1) / high, rows.min(axis=1) / low)
@@ -70,19 +67,21 @@ def fitted_scale(rows: Floats, bits: int, method: str = "mse") -> Floats:
     if method == "percentile":
         clipped = np.percentile(np.abs(rows), _PERCENTILE, axis=1) / high
         return np.where(clipped > 0, np.minimum(clipped, largest), largest)
-    if method != "mse":
+    if method not in METHODS:
         raise NetworkError(f"Calibration method must be one of {', '.join(METHODS)}, not {method!r}")
-    errors = [_square_error(rows, largest * fraction, low, high) for fraction in _FRACTIONS]
-    return largest * _FRACTIONS[np.argmin(errors, axis=0)]
+    weight = 1.0 if importance is None else importance
+    errors = [_square_error(rows, largest * fraction, weight, low, high) for fraction in _FRACTIONS[method]]
+    return largest * _FRACTIONS[method][np.argmin(errors, axis=0)]
 
 
-def _square_error(rows: Floats, scale: Floats, low: int, high: int) -> Floats:
+def _square_error(rows: Floats, scale: Floats, weight: Floats | float, low: int, high: int) -> Floats:
     divisor = np.where(scale > 0, scale, 1)[:, None]
     rounded = np.clip(np.rint(rows / divisor), low, high) * divisor
-    return ((rows - rounded) ** 2).sum(axis=1)
+    error: Floats = ((rows - rounded) ** 2 * weight).sum(axis=1)
+    return error
 
 
-def exact_scale(rows: Floats, amounts: Floats, bits: int, *, fine: bool) -> Floats:
+def exact_scale(rows: Floats, amounts: Floats, bits: Width, *, fine: bool) -> Floats:
     """LSB of each row of which all its weights are whole multiples that fit, ``(C,)``; 0 where there is none.
 
     The largest of which the row's ``amounts``, ``(C, K')``, are multiples too. If there is none, or if ``fine``, it is
@@ -91,76 +90,133 @@ def exact_scale(rows: Floats, amounts: Floats, bits: int, *, fine: bool) -> Floa
     joint = _largest_grid(rows, np.hstack([rows, amounts]), bits)
     scale = np.where(joint > 0, joint, _largest_grid(rows, rows, bits))
     divisible = fine | (joint == 0)
-    for _ in range(bits):
+    for _ in range(_parts(bits).bit_length()):
         scale = np.where(divisible & _fit(rows, scale / 2, bits), scale / 2, scale)
     return scale
 
 
-def _largest_grid(rows: Floats, values: Floats, bits: int) -> Floats:
-    largest = np.abs(rows).max(axis=1)
-    scale = np.zeros(len(rows))
-    for parts in range(1 << (bits - 1), 0, -1):
-        lsb = largest / parts
-        # A few weights of each row tell that most rows are on no grid.
-        some = np.flatnonzero(_are_multiples(rows[:, :_PROBE], lsb))
-        fits = _fit(rows[some], lsb[some], bits) & _are_multiples(values[some], lsb[some])
-        scale[some[fits]] = lsb[some[fits]]
+def _largest_grid(rows: Floats, values: Floats, bits: Width) -> Floats:
+    largest, scale = np.abs(rows).max(axis=1), np.zeros(len(rows))
+    # A few weights of each row tell of most LSBs that they are not the row's grid.
+    count = min(_PROBE, rows.shape[1])
+    probes = np.take_along_axis(rows, np.argpartition(-np.abs(rows), count - 1, axis=1)[:, :count], axis=1)
+    for first in range(1, _parts(bits) + 1, _AT_ONCE):
+        parts = np.arange(first, min(first + _AT_ONCE, _parts(bits) + 1))
+        lsb = largest[:, None] / parts
+        likely = _are_multiples(probes[:, None, :], lsb) & (lsb > 0)
+        for column in np.flatnonzero(likely.any(axis=0)):
+            some = np.flatnonzero(likely[:, column] & (scale == 0))
+            chosen = lsb[some, column]
+            fits = _fit(rows[some], chosen, bits) & _are_multiples(values[some], chosen)
+            scale[some[fits]] = chosen[fits]
     return scale
 
 
-def _fit(rows: Floats, lsb: Floats, bits: int) -> NDArray[np.bool_]:
+def _parts(bits: Width) -> int:
+    """Largest magnitude of a weight."""
+    return -weight_limits(bits)[0]
+
+
+def _fit(rows: Floats, lsb: Floats, bits: Width) -> NDArray[np.bool_]:
     low, high = weight_limits(bits)
     weights = np.rint(rows / np.where(lsb > 0, lsb, 1)[:, None])
     return (lsb > 0) & (weights.min(axis=1) >= low) & (weights.max(axis=1) <= high)
 
 
 def _are_multiples(values: Floats, lsb: Floats) -> NDArray[np.bool_]:
-    quotient = values / np.where(lsb > 0, lsb, 1)[:, None]
-    tolerance = _GRID_NOISE * np.clip(np.abs(quotient).max(axis=1), 1, 1e4)
-    return np.abs(quotient - np.rint(quotient)).max(axis=1) <= tolerance
+    """Whether all ``values``, along the last axis, are whole multiples of the LSB."""
+    quotient = values / np.where(lsb > 0, lsb, 1)[..., None]
+    tolerance = _GRID_NOISE * np.clip(np.abs(quotient).max(axis=-1), 1, 1e4)
+    return np.asarray(np.abs(quotient - np.rint(quotient)).max(axis=-1) <= tolerance)
 
 
-def bits_of(model: FloatNetwork, weight_bits: int | Mapping[str, int]) -> dict[str, int]:
-    """Width of the weights into each population, in bits, out of one number or one per population."""
+def bits_of(model: FloatNetwork, weight_bits: Width | Mapping[str, Width]) -> dict[str, Width]:
+    """Width of the weights into each population, 2 to 16 or ``"ternary"``, out of one or one per population."""
     names = [population.name for population in model.populations]
     given = dict(weight_bits) if isinstance(weight_bits, Mapping) else dict.fromkeys(names, weight_bits)
     for name in [*given, *names]:
         if name not in names or name not in given:
             raise NetworkError(f"Weight bits must be given for {', '.join(names)}, not for {', '.join(given)}")
-        bits = given[name]
-        if isinstance(bits, bool) or not isinstance(bits, (int, np.integer)) or not 2 <= bits <= 8:
-            raise NetworkError(f"Population {name}: weights must be of 2 to 8 bits, not {bits!r}")
-    return {name: int(given[name]) for name in names}
+    return {name: _width(name, given[name]) for name in names}
 
 
-def with_scales(model: FloatNetwork, *, weight_bits: int | Mapping[str, int] = 4, method: str = "mse") -> FloatNetwork:
-    """The model with a scale for every population; those it has are kept."""
+def _width(name: str, width: object) -> Width:
+    least, most = WIDTHS
+    if width == TERNARY:
+        return TERNARY
+    if isinstance(width, bool) or not isinstance(width, (int, np.integer)) or not least <= width <= most:
+        raise NetworkError(f"Population {name}: weights must be of {least} to {most} bits, or ternary, not {width!r}")
+    return int(width)
+
+
+def with_scales(
+    model: FloatNetwork,
+    *,
+    weight_bits: Width | Mapping[str, Width] = 4,
+    method: str = "mse",
+    inputs: NDArray[Any] | None = None,
+) -> FloatNetwork:
+    """The model with a scale for every population; those it has are kept.
+
+    Parameters
+    ----------
+    model : FloatNetwork
+    weight_bits, method
+        As of :func:`quant.quantize.quantize`.
+    inputs : array of int
+        Calibration samples, of method ``active``.
+    """
     bits = bits_of(model, weight_bits)
-    scales = {name: population_scale(model, name, bits[name], method) for name in bits if name not in model.scales}
+    activity = None
+    if method == "active":
+        if inputs is None:
+            raise NetworkError("Calibration method active needs calibration samples; give them, or use mse")
+        activity = measured_activity(model, inputs)
+    scales = {
+        name: population_scale(model, name, width, method, activity)
+        for name, width in bits.items()
+        if name not in model.scales
+    }
     return replace(model, scales={**scales, **model.scales})
 
 
-def population_scale(model: FloatNetwork, name: str, bits: int, method: str = "mse") -> Floats:
+def active_scale(model: FloatNetwork, name: str, bits: Width, activity: Activity) -> Floats:
+    """LSB of each channel by method ``active``; 0 where all weights are 0."""
+    return fitted_scale(_rows(model, name), bits, "active", importance_rows(model, name, activity))
+
+
+def _rows(model: FloatNetwork, name: str) -> Floats:
+    """Weights into a population by channel, in the worth of an event of its first connection."""
+    incoming = model.incoming(name)
+    worth = model.lsb_of(incoming[0].source)
+    return np.hstack([by_channel(item, model[name].shape) * (model.lsb_of(item.source) / worth) for item in incoming])
+
+
+def population_scale(
+    model: FloatNetwork, name: str, bits: Width, method: str = "mse", activity: Activity | None = None
+) -> Floats:
     """LSB of the weights of a population's first connection, one or per channel; others as in ``model.scales``.
 
     Weights on a grid that fits are kept exactly. A population read by its membranes gets one scale, for its channels
     are compared. A channel whose weights are all 0 gets a scale for its bias and resets, or the largest of the others.
     """
     population = model[name]
-    target, incoming = population.shape, model.incoming(name)
-    worth = model.lsb_of(incoming[0].source)
-    rows = np.hstack([by_channel(item, target) * (model.lsb_of(item.source) / worth) for item in incoming])
+    worth = model.lsb_of(model.incoming(name)[0].source)
+    rows = _rows(model, name)
+    importance = None if activity is None else importance_rows(model, name, activity)
     amounts = _amounts(population) / worth
     threshold = (
         None if population.threshold is None else _channels(population, population.threshold).min(axis=1) / worth
     )
     if name == model.readout.population and model.readout.kind == "membrane":
         rows, amounts = rows.reshape(1, -1), amounts.reshape(1, -1)
+        importance = None if importance is None else importance.reshape(1, -1)
     dead = ~rows.any(axis=1)
-    exact, fitted = exact_scale(rows, amounts, bits, fine=_leaks(population)), fitted_scale(rows, bits, method)
+    exact = exact_scale(rows, amounts, bits, fine=_leaks(population))
+    fitted = fitted_scale(rows, bits, method, importance)
     if dead.any():
         exact = np.where(dead, exact_scale(amounts, amounts, _DEAD_BITS, fine=_leaks(population)), exact)
-        fitted = np.where(dead, fitted_scale(amounts, _DEAD_BITS, method), fitted)
+        fitted = np.where(dead, fitted_scale(amounts, _DEAD_BITS), fitted)
     scale = np.where(exact > 0, exact, _narrowed(fitted, threshold))
     largest = scale.max() or (1.0 if threshold is None else float(threshold.max())) or 1.0
     scale = np.where(scale > 0, scale, largest)

@@ -25,7 +25,7 @@ from .errors import NetworkError
 from .graph import INPUT, Shape, Synapses
 from .ir import Network
 from .result import Result
-from .simulate import coded_input
+from .simulate import sent_values
 
 __all__ = ["Operations", "count_operations", "fan_out"]
 
@@ -139,7 +139,7 @@ def count_operations(network: Network, inputs: NDArray[Any], result: Result) -> 
         connections = network.outgoing(name)
         if not connections or (name == INPUT and constant):
             continue
-        fired = (_input_events(network, inputs) if name == INPUT else result.spikes[name]) != 0
+        fired = (sent_values(network.input, inputs, network.steps) if name == INPUT else result.spikes[name]) != 0
         arrived = {delay: _events(fired, delay) for delay in {connection.delay for connection in connections}}
         for useful, total in totals.items():
             for delay, events in arrived.items():
@@ -158,10 +158,3 @@ def _all_of(connections: Sequence[Synapses], source: Shape, useful: bool) -> Cou
 def _events(fired: NDArray[np.bool_], delay: int) -> Counts:
     """Events of each neuron that arrive within the sample, ``(B, N)``: what is delayed in the last step never does."""
     return (fired[:, :-1] if delay else fired).sum(axis=1, dtype=np.int64)
-
-
-def _input_events(network: Network, inputs: NDArray[Any]) -> NDArray[Any]:
-    if network.input.kind == "events":
-        return inputs
-    steps = [coded_input(network.input, inputs, step, network.steps) for step in range(network.steps)]
-    return np.stack(steps, axis=1)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .calibrate import as_float, bits_of, measured_ranges, with_scales
+from .correction import bias_corrected
 from .errors import NetworkError
 from .graph import Shape, Synapses
 from .ir import Connection, Decay, Input, Network, Population, Readout
@@ -15,7 +16,16 @@ from .model import FloatNetwork, FloatPopulation, FloatReadout
 from .rails import Rails, measured_rails, proven_rails, railed
 from .ranges import Range
 from .report import ConnectionReport, PopulationReport, QuantizationReport
-from .rounding import channel_scale, round_amount, round_decay, round_threshold, round_weights, weight_limits
+from .rounding import (
+    Width,
+    channel_scale,
+    round_amount,
+    round_decay,
+    round_threshold,
+    round_weights,
+    stored_bits,
+    weight_limits,
+)
 
 __all__ = ["quantize"]
 
@@ -25,6 +35,7 @@ _MOST_DECAY_BITS = 24
 _AMOUNTS = ("bias", "initial", "reset_value", "reset_amount")
 _COARSE = 0.1
 _CLIPPED = 0.05
+_CORRECTION = 500
 
 Array = NDArray[Any]
 
@@ -32,10 +43,11 @@ Array = NDArray[Any]
 def quantize(
     model: FloatNetwork,
     *,
-    weight_bits: int | Mapping[str, int] = 4,
+    weight_bits: Width | Mapping[str, Width] = 4,
     decay_bits: int = 8,
     state_bits: int = 16,
     method: str = "mse",
+    correct: bool = False,
     inputs: Array | None = None,
     margin: float = 2.0,
 ) -> tuple[Network, QuantizationReport]:
@@ -45,15 +57,19 @@ def quantize(
     ----------
     model : FloatNetwork
         Scales that it has are used as they are; the other populations are calibrated.
-    weight_bits : int or mapping of str to int
-        Width of the weights, 2 to 8 bits with the sign; one, or by population.
+    weight_bits : int, str, or mapping of str to these
+        Width of the weights: 2 to 16 bits with the sign, or ``"ternary"``, −1, 0 and 1 in 2 bits; one for all, or by
+        population.
     decay_bits : int
         Most fraction bits of a decay, 0 to 24.
     state_bits : int
         Widest membrane, 4 to 31 bits, that is taken because no input can leave it; if the proof needs more, the
         membranes are measured on ``inputs``. Without inputs, proofs of up to 24 bits are taken.
     method : str
-        How scales are calibrated; see :func:`quant.calibrate.fitted_scale`.
+        How scales are calibrated; see :func:`quant.calibrate.fitted_scale`. ``active`` needs inputs.
+    correct : bool
+        Move the biases of calibrated populations by what the rounding of the weights does to their mean currents on
+        the first of the inputs; see :mod:`quant.correction`.
     inputs : array of int, optional
         Calibration samples, as for :func:`quant.simulate.run_float`.
     margin : float
@@ -75,8 +91,13 @@ def quantize(
     ):
         if not least <= value <= most:
             raise NetworkError(f"{what} must be between {least} and {most}, not {value!r}")
+    if correct and inputs is None:
+        raise NetworkError("Bias correction needs calibration samples")
     bits = bits_of(model, weight_bits)
-    scaled = with_scales(model, weight_bits=bits, method=method)
+    scaled = with_scales(model, weight_bits=bits, method=method, inputs=inputs)
+    if correct and inputs is not None:
+        model = _corrected(model, scaled, bits, inputs)
+        scaled = replace(model, scales=scaled.scales)
     draft = Network(
         name=model.name,
         steps=model.steps,
@@ -118,16 +139,30 @@ def _least(values: Array) -> Array:
     return values.reshape(-1)[0] if (values == values.flat[0]).all() else values
 
 
-def _connection(model: FloatNetwork, connection: Synapses, bits: int) -> Connection:
-    target = model[connection.target].shape
-    scale = _scale(model, connection)
-    weights = connection.weights
-    if weights.ndim == 0 and scale.ndim:
-        weights = np.full(target[0], weights)
-    spread = replace(connection, weights=weights)
+def _spread(model: FloatNetwork, connection: Synapses) -> tuple[Synapses, NDArray[np.float64]]:
+    """A connection with a weight for each of its scales, and what the integer 1 of its weights is worth."""
+    target, scale = model[connection.target].shape, _scale(model, connection)
+    if connection.weights.ndim == 0 and scale.ndim:
+        connection = replace(connection, weights=np.full(target[0], connection.weights))
+    return connection, channel_scale(connection, target, scale)
+
+
+def _connection(model: FloatNetwork, connection: Synapses, bits: Width) -> Connection:
+    spread, lsb = _spread(model, connection)
     values = {entry.name: getattr(spread, entry.name) for entry in fields(Synapses)}
-    values["weights"] = round_weights(weights, channel_scale(spread, target, scale), bits)
-    return Connection(weight_bits=bits, **values)
+    values["weights"] = round_weights(spread.weights, lsb, bits)
+    return Connection(weight_bits=stored_bits(bits), **values)
+
+
+def _corrected(model: FloatNetwork, scaled: FloatNetwork, bits: Mapping[str, Width], inputs: Array) -> FloatNetwork:
+    """The model with the biases of its calibrated populations corrected for the rounding of their weights."""
+
+    def rounded(connection: Synapses) -> Synapses:
+        spread, lsb = _spread(scaled, connection)
+        return replace(spread, weights=round_weights(spread.weights, lsb, bits[connection.target]) * lsb)
+
+    calibrated = {name: tuple(map(rounded, model.incoming(name))) for name in model.order if name not in model.scales}
+    return bias_corrected(model, calibrated, inputs[:_CORRECTION])
 
 
 def _population(model: FloatNetwork, population: FloatPopulation, decay_bits: int) -> Population:

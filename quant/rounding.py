@@ -15,11 +15,14 @@ from .ir import Decay
 
 __all__ = [
     "LIMIT",
+    "TERNARY",
+    "Width",
     "channel_scale",
     "round_amount",
     "round_decay",
     "round_threshold",
     "round_weights",
+    "stored_bits",
     "weight_limits",
 ]
 
@@ -28,15 +31,26 @@ _NOISE = 2.0**-32
 
 Integers = NDArray[np.int64]
 
+#: The width of weights of -1, 0 and 1.
+TERNARY = "ternary"
+Width = int | str
 
-def weight_limits(bits: int) -> tuple[int, int]:
-    """Smallest and largest weight of ``bits`` signed bits."""
-    half = 1 << (bits - 1)
+
+def weight_limits(bits: Width) -> tuple[int, int]:
+    """Smallest and largest weight of ``bits`` signed bits, or of :data:`TERNARY`."""
+    if bits == TERNARY:
+        return -1, 1
+    half = 1 << (int(bits) - 1)
     return -half, half - 1
 
 
-def round_weights(weights: Any, scale: Any, bits: int) -> Integers:
-    """Weights in LSB of ``scale``: to nearest, halves to even, clipped to ``bits`` signed bits."""
+def stored_bits(width: Width) -> int:
+    """Bits of a weight in memory."""
+    return 2 if width == TERNARY else int(width)
+
+
+def round_weights(weights: Any, scale: Any, bits: Width) -> Integers:
+    """Weights in LSB of ``scale``: to nearest, halves to even, clipped to ``bits`` signed bits, or to ternary."""
     low, high = weight_limits(bits)
     return np.clip(np.rint(_quotient(weights, scale)), low, high).astype(np.int64)
 

@@ -14,7 +14,7 @@ from .model import FloatNetwork, FloatPopulation
 from .ops import Operator
 from .result import Result
 
-__all__ = ["Watcher", "coded_input", "run_float"]
+__all__ = ["Watcher", "run_float", "sent_values"]
 
 Array = NDArray[Any]
 Watcher = Callable[[str, Array, Array | None], None]
@@ -101,7 +101,14 @@ def _rate_thresholds(seed: int, bits: int, steps: int, pixels: int) -> Array:
     return lfsr_thresholds(seed=seed, bits=bits, count=steps * pixels).reshape(steps, pixels)
 
 
-def coded_input(port: Input, inputs: Array, step: int, steps: int) -> Array:
+def sent_values(port: Input, inputs: Array, steps: int) -> Array:
+    """What an input sends in every step, ``(B, T, N)``; of kind ``current``, the one step ``(B, 1, N)``."""
+    if port.kind == "current":
+        return inputs[:, None]
+    return np.stack([_coded(port, inputs, step, steps) for step in range(steps)], 1) if port.coded else inputs
+
+
+def _coded(port: Input, inputs: Array, step: int, steps: int) -> Array:
     """Spikes, int8, that an input of kind ``rate`` or ``latency`` makes of ``inputs`` (B, N) in one of its steps."""
     if port.kind == "rate":
         numbers = _rate_thresholds(port.seed, port.high.bit_length(), steps, port.size)
@@ -126,6 +133,7 @@ class _Neurons:
         self.membranes = np.tile(spread(population.initial), (batch, 1))
         self.currents = np.zeros_like(self.membranes)
         self.latched = np.zeros(self.membranes.shape, bool)
+        self.marked = np.zeros(self.membranes.shape, bool)
         self.total = np.zeros_like(self.membranes)
 
     def step(self, drive: Array) -> Array:
@@ -134,19 +142,29 @@ class _Neurons:
             drive = self.currents + drive
             self.currents = drive * self.numbers["current_decay"]
         total = self.membranes + self.numbers["bias"] + drive
+        if self.population.aftermath == "mute":
+            total = np.where(self.marked, 0, total)
         self.total = np.maximum(total, 0) if self.population.rectify else total
         spikes = self._spikes()
-        self.membranes = self._kept(spikes) * self.numbers["decay"]
+        kept = self._kept(spikes)
+        if self.population.aftermath != "none":
+            self.marked = spikes != 0 if self.population.aftermath == "mute" else self._reaches(kept, 1)
+        self.membranes = kept * self.numbers["decay"]
         return spikes
+
+    def _reaches(self, values: Array, times: Any) -> Array:
+        """Where ``values`` fire at so many times the threshold."""
+        compare = np.greater if self.population.strict else np.greater_equal
+        result: Array = compare(values, self.numbers["threshold"] * times)
+        return result
 
     def _spikes(self) -> Array:
         if self.population.threshold is None:
             return np.zeros(self.total.shape, np.int8)
-        threshold = self.numbers["threshold"]
-        reaches = np.greater if self.population.strict else np.greater_equal
-        spikes = reaches(self.total, threshold).astype(np.int8)
+        times = 1 + self.marked if self.population.aftermath == "raise" else 1
+        spikes = self._reaches(self.total, times).astype(np.int8)
         if self.population.ternary:
-            spikes -= reaches(-self.total, threshold)
+            spikes -= self._reaches(-self.total, 1)
         if self.population.reset == "latch":
             spikes[self.latched] = 0
             self.latched |= spikes != 0
@@ -220,7 +238,7 @@ class _Run:
     def _input(self, step: int) -> Array:
         if self.model.input.kind == "events":
             return self.inputs[:, step]
-        return self.inputs if self.constant else coded_input(self.model.input, self.inputs, step, self.steps)
+        return self.inputs if self.constant else _coded(self.model.input, self.inputs, step, self.steps)
 
     def _drive(self, name: str, step: int, now: dict[str, Array], before: dict[str, Array]) -> Array:
         drive = np.zeros_like(self.neurons[name].membranes)

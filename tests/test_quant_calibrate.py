@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from quant.activity import by_channel
 from quant.calibrate import (
     as_float,
     bits_of,
-    by_channel,
     exact_scale,
     fitted_scale,
     measured_ranges,
@@ -94,7 +94,9 @@ def test_the_mean_square_error_is_least(bits):
 
 
 def test_another_method_is_refused():
-    with pytest.raises(NetworkError, match=r"^Calibration method must be one of mse, max, percentile, not 'kl'$"):
+    with pytest.raises(
+        NetworkError, match=r"^Calibration method must be one of mse, max, percentile, active, not 'kl'$"
+    ):
         fitted_scale(np.ones((1, 2)), 4, "kl")
 
 
@@ -125,7 +127,7 @@ def test_exact_scales_worked_by_hand(rows, amounts, bits, fine, scale):
 
 def test_dyadic_weights_of_any_width_come_out_exactly():
     rng = np.random.default_rng(0)
-    for bits in range(2, 9):
+    for bits in (2, 3, 4, 5, 6, 7, 8, 11, 16):
         low, high = weight_limits(bits)
         for fine in (False, True):
             integers = rng.integers(low, high + 1, (50, 20))
@@ -206,10 +208,11 @@ def test_scales_that_the_model_has_are_kept():
 @pytest.mark.parametrize(
     ("bits", "sentence"),
     [
-        (1, "Population p: weights must be of 2 to 8 bits, not 1"),
-        (9, "Population p: weights must be of 2 to 8 bits, not 9"),
-        (4.0, r"Population p: weights must be of 2 to 8 bits, not 4\.0"),
-        (True, "Population p: weights must be of 2 to 8 bits, not True"),
+        (1, "Population p: weights must be of 2 to 16 bits, or ternary, not 1"),
+        (17, "Population p: weights must be of 2 to 16 bits, or ternary, not 17"),
+        (4.0, r"Population p: weights must be of 2 to 16 bits, or ternary, not 4\.0"),
+        ("binary", "Population p: weights must be of 2 to 16 bits, or ternary, not 'binary'"),
+        (True, "Population p: weights must be of 2 to 16 bits, or ternary, not True"),
         ({"q": 4}, "Weight bits must be given for p, not for q"),
         ({"p": 4, "q": 4}, "Weight bits must be given for p, not for p, q"),
         ({}, "Weight bits must be given for p, not for "),
@@ -242,3 +245,28 @@ def test_ranges_are_those_of_the_stored_membranes_and_currents():
     assert measured_ranges(net, inputs) == {"p": (Range(-4, 4), Range(-2, 2))}
     first_order = model(np.eye(2), threshold=100.0, decay=0.3)
     assert measured_ranges(first_order, inputs) == {"p": (Range(-3, 3), Range(0, 0))}
+
+
+def test_ternary_weights_are_of_one_unit_either_way():
+    rows = np.array([[0.5, -0.5, 0.1, 0.0]])
+    assert fitted_scale(rows, "ternary", "max")[0] == 0.5
+    assert bits_of(model(np.eye(2)), "ternary") == {"p": "ternary"}
+    assert exact_scale(np.array([[0.5, 0.0, -0.5]]), np.zeros((1, 1)), "ternary", fine=True)[0] == 0.5
+    assert exact_scale(np.array([[0.5, 0.25, -0.5]]), np.zeros((1, 1)), "ternary", fine=False)[0] == 0
+
+
+def test_active_scales_follow_the_weights_whose_inputs_move():
+    weights = np.random.default_rng(0).normal(size=(3, 40))
+    weights[:, 20:] *= 3
+    inputs = np.random.default_rng(1).integers(-8, 9, (30, 4, 40))
+    inputs[..., 20:] = 0
+    net = model(weights)
+    active = with_scales(net, weight_bits=4, method="active", inputs=inputs).scales["p"]
+    alone = with_scales(model(weights[:, :20]), weight_bits=4, method="active", inputs=inputs[..., :20]).scales["p"]
+    np.testing.assert_allclose(active, alone, rtol=0.3)
+    assert (active < 0.7 * with_scales(net, weight_bits=4).scales["p"]).all()
+
+
+def test_active_calibration_needs_samples():
+    with pytest.raises(NetworkError, match=r"^Calibration method active needs calibration samples; give them, or use"):
+        with_scales(model(np.eye(2)), method="active")

@@ -312,14 +312,14 @@ def refuses(net, sentence, **options):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"weight_bits": 9}, "Population p: weights must be of 2 to 8 bits, not 9"),
+        ({"weight_bits": 17}, "Population p: weights must be of 2 to 16 bits, or ternary, not 17"),
         ({"decay_bits": 25}, "Decay bits must be between 0 and 24, not 25"),
         ({"decay_bits": -1}, "Decay bits must be between 0 and 24, not -1"),
         ({"state_bits": 3}, "State bits must be between 4 and 31, not 3"),
         ({"state_bits": 32}, "State bits must be between 4 and 31, not 32"),
         ({"margin": 0.5}, r"Margin must be between 1 and 1000, not 0\.5"),
         ({"margin": float("nan")}, "Margin must be between 1 and 1000, not nan"),
-        ({"method": "kl"}, "Calibration method must be one of mse, max, percentile, not 'kl'"),
+        ({"method": "kl"}, "Calibration method must be one of mse, max, percentile, active, not 'kl'"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, sentence):
