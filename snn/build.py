@@ -1,6 +1,7 @@
 """Recipes to networks of torch."""
 
 from math import prod
+from typing import Any
 
 from torch import nn
 
@@ -14,7 +15,7 @@ from .ettfs import Affine, normalize_weights, temporal_init
 from .integrator import Integrator
 from .layers import AvgPool2d, BatchNorm, Conv2d, Dropout, Flatten, Linear, MaxPool2d
 from .network import SpikingNetwork
-from .neurons import KLIF, LIF, TTFS, Neuron
+from .neurons import IF, KLIF, LIF, TTFS, Neuron
 from .recipes import SurrogateRecipe, TtfsRecipe
 from .surrogate import SURROGATES, Surrogate
 
@@ -30,11 +31,13 @@ def build(recipe: SurrogateRecipe, data: Dataset) -> SpikingNetwork:
         Naming the layer of the recipe that does not fit the map before it.
     """
     encoder = Encoder.parse(recipe.encoder)
-    high = encoder.input_high(data.high)
+    low, high = encoder.input_low(data.low), encoder.input_high(data.high)
+    maps = encoder.shape(data.shape)
     parts = [*parse(recipe.layers), Dense(neurons=data.classes)]
     # Dense layers on their own take the input flat.
-    shape: tuple[int, ...] = (prod(data.shape),) if isinstance(parts[0], Dense) else data.shape
-    source = FloatInput(shape=shape, kind=encoder.kind, high=high, lsb=1 / (1 << (high - 1).bit_length()))
+    shape: tuple[int, ...] = (prod(maps),) if isinstance(parts[0], Dense) else maps
+    lsb = 1 / (1 << (max(high, -low) - 1).bit_length())
+    source = FloatInput(shape=shape, kind=encoder.kind, low=low, high=high, lsb=lsb)
     layers: list[nn.Module] = []
     spikes = encoder.kind == "events"
     for index, part in enumerate(parts):
@@ -75,7 +78,11 @@ def _dense(
     dropped = [] if first or len(shape) > 1 or not recipe.dropout else [Dropout(recipe.dropout)]
     flat = [Flatten()] if len(shape) > 1 else []
     linear = Linear(prod(shape), part.neurons)
-    neuron = Integrator() if last and recipe.decoder == "membrane" else _neuron(recipe)
+    neuron = (
+        Integrator(tau=recipe.output_tau)
+        if last and recipe.decoder == "membrane"
+        else _neuron(recipe, None if last else part.neurons)
+    )
     return [*dropped, *flat, linear, *_normed(linear, recipe, spikes=spikes, last=last), neuron]
 
 
@@ -103,17 +110,20 @@ def _normed(
     return after
 
 
-def _neuron(recipe: SurrogateRecipe) -> Neuron:
+def _neuron(recipe: SurrogateRecipe, flat: int | None = None) -> Neuron:
+    """Neurons of a layer; of a hidden dense one, which can be recurrent, ``flat`` of them."""
     surrogate = surrogate_of(recipe)
     if isinstance(recipe, TtfsRecipe):
         return TTFS(threshold=recipe.threshold, surrogate=surrogate)
-    if recipe.neuron not in ("lif", "klif"):
-        raise NetworkError(f"Neuron of recipe {recipe.name} must be lif or klif, not {recipe.neuron!r}")
+    if recipe.neuron not in ("if", "lif", "klif"):
+        raise NetworkError(f"Neuron of recipe {recipe.name} must be if, lif or klif, not {recipe.neuron!r}")
+    shared: dict[str, Any] = {
+        "reset": recipe.reset,
+        "threshold": recipe.threshold,
+        "surrogate": surrogate,
+        "recurrent": Linear(flat, flat, bias=False) if flat and recipe.recurrent else None,
+    }
+    if recipe.neuron == "if":
+        return IF(**shared)
     kind = KLIF if recipe.neuron == "klif" else LIF
-    return kind(
-        tau=recipe.tau,
-        decay_input=recipe.decay_input,
-        reset=recipe.reset,
-        threshold=recipe.threshold,
-        surrogate=surrogate,
-    )
+    return kind(tau=recipe.tau, decay_input=recipe.decay_input, learn_leak=recipe.learn_leak, **shared)

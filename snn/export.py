@@ -140,7 +140,7 @@ def _add(assembly: Assembly, neuron: Neuron, fold: Fold, wanted: str, layer: str
 def _constants(neuron: Neuron, what: str) -> tuple[Any, dict[str, Any]]:
     """Gain of the currents, and fields of the population."""
     if isinstance(neuron, Integrator):
-        return 1.0, {"threshold": None, "reset": "none"}
+        return 1.0, {"threshold": None, "reset": "none", "decay": neuron.leak}
     if isinstance(neuron, TTFS):
         return 1.0, {"threshold": _constant(neuron.threshold), "reset": "latch"}
     if not isinstance(neuron, LIF):

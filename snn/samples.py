@@ -1,7 +1,7 @@
-"""Training samples: pixels in batches, altered at random, encoded."""
+"""Training samples in batches, altered at random, encoded."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from quant.errors import NetworkError
+
+from .datasets import Events
 from .encode import Encoder
 
 __all__ = ["Samples"]
@@ -16,11 +19,12 @@ __all__ = ["Samples"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Samples:
-    """Training images, and how they become inputs.
+    """Training samples, and how they become inputs.
 
     Parameters
     ----------
-    pixels : array of int, (samples, pixels)
+    pixels : array of int, or Events
+        As in a :class:`snn.datasets.Dataset`: images, events, or sequences.
     labels : array of int, (samples,)
     shape : tuple of int
         ``(channels, rows, columns)``.
@@ -30,7 +34,7 @@ class Samples:
     steps : int
     """
 
-    pixels: NDArray[Any]
+    pixels: Any
     labels: NDArray[np.int64]
     shape: tuple[int, int, int]
     high: int
@@ -49,6 +53,8 @@ class Samples:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and labels of every sample once, in random order, altered at random.
 
+        Events move, are mirrored and vanish as pixels do; events have no noise, and sequences stay as they are.
+
         Parameters
         ----------
         batch : int
@@ -62,6 +68,10 @@ class Samples:
         erase : int
             A rectangle of 0 to so many pixels a side, its centre anywhere in the image, turns black.
         """
+        if isinstance(self.pixels, Events) and noise:
+            raise NetworkError(f"Noise must be 0 for events, not {noise:g}")
+        if not isinstance(self.pixels, Events) and self.pixels.ndim == 3 and (shift or noise or flip or erase):
+            raise NetworkError("Sequences cannot be altered: shift, noise, flip and erase must be 0")
         order = random.permutation(len(self.pixels))
         for start in range(0, len(order), batch):
             chosen = order[start : start + batch]
@@ -70,8 +80,8 @@ class Samples:
             yield torch.from_numpy(inputs).float(), torch.from_numpy(self.labels[chosen])
 
     def _altered(
-        self, pixels: NDArray[Any], shift: int, noise: float, random: np.random.Generator, *, flip: bool, erase: int
-    ) -> NDArray[Any]:
+        self, pixels: Any, shift: int, noise: float, random: np.random.Generator, *, flip: bool, erase: int
+    ) -> Any:
         if flip:
             pixels = self._flipped(pixels, random.random(len(pixels)) < 0.5)
         if shift:
@@ -84,22 +94,42 @@ class Samples:
             pixels = np.clip(np.rint(noisy), 0, self.high).astype(np.int32)
         return pixels
 
-    def _flipped(self, pixels: NDArray[Any], chosen: NDArray[np.bool_]) -> NDArray[Any]:
+    def _flipped(self, pixels: Any, chosen: NDArray[np.bool_]) -> Any:
+        if isinstance(pixels, Events):
+            x = pixels.x.astype(np.int64)
+            mirrored = np.where(chosen[pixels.samples], self.shape[2] - 1 - x, x)
+            return replace(pixels, x=mirrored.astype(pixels.x.dtype))
         maps = pixels.reshape(-1, *self.shape).copy()
         maps[chosen] = maps[chosen, :, :, ::-1]
         return maps.reshape(pixels.shape)
 
-    def _erased(self, pixels: NDArray[Any], centres: NDArray[np.int64], sides: NDArray[np.int64]) -> NDArray[Any]:
+    def _erased(self, pixels: Any, centres: NDArray[np.int64], sides: NDArray[np.int64]) -> Any:
         first = centres - sides // 2
         rows, columns = (
             (np.arange(extent) >= low[:, None]) & (np.arange(extent) < (low + side)[:, None])
             for extent, low, side in zip(self.shape[1:], first.T, sides.T, strict=True)
         )
+        if isinstance(pixels, Events):
+            sample = pixels.samples
+            return pixels.kept(~(rows[sample, pixels.y] & columns[sample, pixels.x]))
         kept = ~(rows[:, None, :, None] & columns[:, None, None, :])
         return (pixels.reshape(-1, *self.shape) * kept).reshape(pixels.shape)
 
-    def _shifted(self, pixels: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[Any]:
+    def _shifted(self, pixels: Any, offsets: NDArray[np.int64]) -> Any:
         channels, rows, columns = self.shape
+        if isinstance(pixels, Events):
+            # Images show what was (y + offset, x + offset) away from a place.
+            y, x = (
+                place.astype(np.int64) - offset[pixels.samples]
+                for place, offset in zip((pixels.y, pixels.x), offsets.T, strict=True)
+            )
+            inside = (y >= 0) & (y < rows) & (x >= 0) & (x < columns)
+            moved = replace(
+                pixels,
+                x=np.where(inside, x, 0).astype(pixels.x.dtype),
+                y=np.where(inside, y, 0).astype(pixels.y.dtype),
+            )
+            return moved.kept(inside)
         reach = int(np.abs(offsets).max())
         maps = np.pad(pixels.reshape(-1, *self.shape), ((0, 0), (0, 0), (reach, reach), (reach, reach)))
         y = (reach + offsets[:, 0])[:, None] + np.arange(rows)

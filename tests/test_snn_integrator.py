@@ -1,10 +1,12 @@
 """An output that never fires: torch, float network, integer twin and golden agree on what it has added up."""
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
 from quant.calibrate import with_scales
+from quant.errors import NetworkError
 from quant.model import FloatInput
 from quant.quantize import quantize
 from quant.simulate import run_float
@@ -54,3 +56,11 @@ def test_everywhere_the_same():
     np.testing.assert_allclose(result.scores * unit, worth.detach().numpy(), rtol=1e-6)
     worth.sum().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in twin.parameters())
+
+
+def test_leaky_integrator_by_hand():
+    currents = torch.tensor([1.0, 2.0, -1.0, 0.0])[:, None, None]
+    assert Integrator(tau=2.0)(currents).flatten().tolist() == [1.0, 2.5, 0.25, 0.125]
+    assert Integrator(tau=1.0)(currents).flatten().tolist() == [1.0, 2.0, -1.0, 0.0]
+    with pytest.raises(NetworkError, match=r"at least 1 step, not 0\.5"):
+        Integrator(tau=0.5)

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from quant.errors import NetworkError
+from snn.datasets import Events
 from snn.encode import Encoder
 from snn.samples import Samples
 
@@ -55,3 +57,39 @@ def test_erasing_reaches_every_pixel_and_is_no_larger_than_asked():
     assert black.any(axis=0).all()
     assert black.any(axis=2).sum(axis=1).max() == black.any(axis=1).sum(axis=1).max() == 3
     assert (~black).all(axis=(1, 2)).any()
+
+
+def events_of(frames):
+    """Events that the frames (samples, 2, rows, columns) show."""
+    found = [np.argwhere(sample) for sample in frames]
+    polarity, y, x = (np.concatenate([item[:, axis] for item in found]).astype(np.uint8) for axis in range(3))
+    return Events(
+        offsets=np.concatenate([[0], np.cumsum([len(item) for item in found])]),
+        x=x,
+        y=y,
+        polarity=polarity,
+        time_us=np.zeros(len(x), np.uint32),
+        shape=frames.shape[1:],
+    )
+
+
+@pytest.mark.parametrize("alteration", [{"shift": 2}, {"flip": True}, {"erase": 4}, {"shift": 1, "erase": 3}])
+def test_events_are_altered_as_the_pixels_that_they_are(alteration):
+    maps = np.random.default_rng(5).integers(0, 2, (40, 2, 5, 6))
+    pixels = samples(maps.reshape(40, -1), (2, 5, 6))
+    frames = samples(events_of(maps), (2, 5, 6), encoder=Encoder.parse("frames/1ms"), steps=1)
+    altered = first(frames, **alteration)
+    np.testing.assert_array_equal(altered[:, 0], first(pixels, **alteration))
+    assert (altered[:, 0] != maps.reshape(40, -1)).any()
+
+
+def test_what_cannot_be_altered_is_refused():
+    with pytest.raises(NetworkError, match=r"Noise must be 0 for events, not 0\.1"):
+        first(samples(events_of(np.ones((1, 2, 3, 3))), (2, 3, 3)), noise=0.1)
+    with pytest.raises(NetworkError, match="Sequences cannot be altered"):
+        first(samples(np.ones((1, 4, 3), np.int8), (3, 1, 1), encoder=Encoder.parse("spikes")), shift=1)
+
+
+def test_sequences_come_as_they_are():
+    values = np.random.default_rng(0).integers(0, 2, (7, 4, 3)).astype(np.int8)
+    np.testing.assert_array_equal(first(samples(values, (3, 1, 1), encoder=Encoder.parse("spikes"))), values)

@@ -14,13 +14,18 @@ class SurrogateRecipe(Recipe):
     Parameters
     ----------
     neuron : str
-        ``"lif"`` or ``"klif"``; of a :class:`snn.recipes.TtfsRecipe` ``"ttfs"``.
+        ``"lif"``, ``"klif"`` or ``"if"``, which is lif that leaks nothing; of a :class:`snn.recipes.TtfsRecipe`
+        ``"ttfs"``.
     tau : float
-        Time constant of lif and klif, in steps.
+        Time constant of lif and klif, in steps; 1 keeps nothing from step to step.
+    learn_leak : bool
+        Learn how much the membranes of a layer keep, from ``tau`` on; of lif and klif.
+    recurrent : bool
+        Neurons of hidden dense layers also see the spikes of their own layer, of the step before.
     decay_input : bool
         Divide the current by tau, too.
     reset : str
-        ``"zero"``, ``"subtract"`` or ``"none"``, of lif and klif.
+        ``"zero"``, ``"subtract"`` or ``"none"``, of if, lif and klif.
     threshold : float
         theta of all neurons.
     surrogate : str
@@ -28,6 +33,8 @@ class SurrogateRecipe(Recipe):
     decoder : str
         ``"count"``: the output's spikes are counted. ``"membrane"``: it never fires, and what it has added up is
         compared in the end. More in :class:`snn.recipes.TtfsRecipe`.
+    output_tau : float, optional
+        Time constant of the output of the decoder ``membrane``; default: it keeps everything.
     loss_gain : float
         What a count, a membrane, or the worth of a spike, is multiplied by before the softmax.
     decoder_base : float
@@ -54,12 +61,15 @@ class SurrogateRecipe(Recipe):
     """
 
     tau: float = 2.0
+    learn_leak: bool = False
+    recurrent: bool = False
     decay_input: bool = False
     reset: str = "zero"
     threshold: float = 1.0
     surrogate: str = "sigmoid"
     alpha: float = 4.0
     decoder: str = "count"
+    output_tau: float | None = None
     decoder_base: float = 2.0
     loss_gain: float = 1.0
     smoothing: float = 0.0
