@@ -12,15 +12,19 @@
 
 ``scale_reset`` of KLIF carries on a membrane that k did not scale: H/k in the place of H, and theta/k in that of theta.
 A sample starts at V = u. With ``recurrent``, X also has that module's output on the spikes of the step before.
+With ``learn_leak``, lam = sigmoid(w) and tau = 1 / (1 - lam), where w is learned.
+
+Numbers "per channel" are one, or one per channel of maps (B, C, H, W), or one per neuron of a flat layer (B, N).
 """
 
-from math import isfinite
+from math import inf, isfinite, log
 
 import torch
 from torch import Tensor, nn
 
 from quant.errors import NetworkError
 
+from .scan import Number, Rule, latched, leaky
 from .surrogate import Sigmoid, Surrogate
 
 __all__ = ["IF", "KLIF", "LIF", "TTFS", "Neuron"]
@@ -34,8 +38,8 @@ class Neuron(nn.Module):
 
     Parameters
     ----------
-    threshold : float
-        theta, positive.
+    threshold : float or tensor
+        theta, positive; per channel.
     surrogate : Surrogate
         Gradient of a spike by the membrane's distance from the threshold.
     recurrent : module, optional
@@ -47,20 +51,43 @@ class Neuron(nn.Module):
         Keep ``membranes``, (T, B, ...): V after each step of the last forward pass.
     """
 
+    threshold: Number
+
     def __init__(
-        self, *, threshold: float = 1.0, surrogate: Surrogate = _SIGMOID, recurrent: nn.Module | None = None
+        self, *, threshold: Number = 1.0, surrogate: Surrogate = _SIGMOID, recurrent: nn.Module | None = None
     ) -> None:
         super().__init__()
-        if not (isfinite(threshold) and threshold > 0):
-            raise NetworkError(f"Threshold must be positive, not {threshold!r}")
-        self.threshold = float(threshold)
+        if isinstance(threshold, Tensor) and threshold.numel() > 1:
+            least = float(threshold.min())
+            self.register_buffer("threshold", threshold.detach().clone())
+        else:
+            self.threshold = least = float(threshold)
+        if not (isfinite(least) and least > 0):
+            raise NetworkError(f"Threshold must be positive, not {least!r}")
         self.surrogate = surrogate
         self.recurrent = recurrent
         self.record = False
         self.membranes: Tensor | None = None
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        # What is written out for all steps holds for one rule only.
+        if "step" in vars(cls) and "at_once" not in vars(cls):
+            cls.at_once = Neuron.at_once  # type: ignore[method-assign]
+
     def forward(self, currents: Tensor) -> Tensor:
         """Spikes of ``currents``, both (T, B, ...)."""
+        if self.recurrent is not None or self.record:
+            return self.step_by_step(currents)
+        self.membranes = None
+        return self.at_once(currents)
+
+    def at_once(self, currents: Tensor) -> Tensor:
+        """The spikes of :meth:`step_by_step`, and its gradients, without ``recurrent`` and ``record``."""
+        return self.step_by_step(currents)
+
+    def step_by_step(self, currents: Tensor) -> Tensor:
+        """Spikes of ``currents`` by :meth:`step`."""
         state = self.start(currents[0])
         spikes: list[Tensor] = []
         membranes: list[Tensor] = []
@@ -86,6 +113,17 @@ class Neuron(nn.Module):
         """V of a state."""
         return state[0]
 
+    def fire(self, total: Tensor) -> Tensor:
+        """Step of H, (B, ...), at the threshold."""
+        return self.surrogate(total - _spread(self.threshold, total))
+
+
+def _spread(values: Number, like: Tensor) -> Number:
+    """Numbers per channel, for ``like`` (B, ...)."""
+    if isinstance(values, Tensor) and values.ndim == 1:
+        return values.reshape(-1, *(1,) * (like.ndim - 2))
+    return values
+
 
 class LIF(Neuron):
     """Leaky integrate-and-fire neuron; the rule is that of :mod:`snn.neurons`.
@@ -93,7 +131,7 @@ class LIF(Neuron):
     Parameters
     ----------
     tau : float
-        Time constant in steps, at least 1; 1 keeps nothing.
+        Time constant in steps, at least 1; 1 keeps nothing, infinity everything.
     decay_input : bool
         Divide the current by tau, too.
     reset : str
@@ -102,6 +140,10 @@ class LIF(Neuron):
         u; 0 unless the reset is ``"zero"``.
     detach_reset : bool
         Let no gradient through the spike that resets.
+    learn_leak : bool
+        Learn lam, starting from ``tau``, as a parametric LIF does (Fang et al., 2021).
+    leaks : int
+        How many are learned: 1, or as many as there are channels.
     threshold, surrogate, recurrent
         See :class:`Neuron`.
     """
@@ -114,7 +156,9 @@ class LIF(Neuron):
         reset: str = "zero",
         reset_value: float = 0.0,
         detach_reset: bool = False,
-        threshold: float = 1.0,
+        learn_leak: bool = False,
+        leaks: int = 1,
+        threshold: Number = 1.0,
         surrogate: Surrogate = _SIGMOID,
         recurrent: nn.Module | None = None,
     ) -> None:
@@ -130,31 +174,59 @@ class LIF(Neuron):
         self.reset = reset
         self.reset_value = float(reset_value)
         self.detach_reset = detach_reset
+        self.learned_leak: nn.Parameter | None = None
+        if learn_leak:
+            if not 1 < tau < inf:
+                raise NetworkError(f"Time constant tau must be above 1 and finite for a learned leak, not {tau!r}")
+            start = torch.tensor(log(tau - 1))
+            self.learned_leak = nn.Parameter(start if leaks == 1 else start.repeat(leaks))
 
     @property
-    def leak(self) -> float:
-        """lam: what a membrane keeps from step to step."""
-        return 1 - 1 / self.tau
+    def leak(self) -> Number:
+        """lam, per channel: what a membrane keeps from step to step."""
+        return 1 - 1 / self.tau if self.learned_leak is None else torch.sigmoid(self.learned_leak)
 
     @property
-    def gain(self) -> float:
-        """g: what a current is multiplied by."""
-        return 1 / self.tau if self.decay_input else 1.0
+    def loss(self) -> Number:
+        """1 - lam."""
+        return 1 / self.tau if self.learned_leak is None else torch.sigmoid(-self.learned_leak)
+
+    @property
+    def gain(self) -> Number:
+        """g, per channel: what a current is multiplied by."""
+        return self.loss if self.decay_input else 1.0
 
     def start(self, like: Tensor) -> tuple[Tensor, ...]:
         return (torch.full_like(like, self.reset_value),)
 
     def charge(self, current: Tensor, membrane: Tensor) -> Tensor:
         """lam*V + u/tau + g*X."""
-        total = self.leak * membrane + (self.gain * current if self.decay_input else current)
-        return total + self.reset_value / self.tau if self.reset_value else total
+        leak, loss = _spread(self.leak, membrane), _spread(self.loss, membrane)
+        total = leak * membrane + (loss * current if self.decay_input else current)
+        return total + self.reset_value * loss if self.reset_value else total
+
+    def at_once(self, currents: Tensor) -> Tensor:
+        return self._all_steps(currents, None)
+
+    def _all_steps(self, currents: Tensor, k: Tensor | None, scale_reset: bool = False) -> Tensor:
+        like = currents[0]
+        rule = Rule(
+            threshold=_spread(self.threshold, like),
+            decay_input=self.decay_input,
+            reset=self.reset,
+            reset_value=self.reset_value,
+            detach_reset=self.detach_reset,
+            scale_reset=scale_reset,
+            surrogate=self.surrogate,
+        )
+        return leaky(currents, _spread(self.leak, like), _spread(self.loss, like), k, rule)
 
     def step(self, current: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         total = self.charge(current, state[0])
-        spike = self.surrogate(total - self.threshold)
-        return spike, (self.after(total, spike, self.threshold),)
+        spike = self.fire(total)
+        return spike, (self.after(total, spike, _spread(self.threshold, total)),)
 
-    def after(self, total: Tensor, spike: Tensor, amount: float | Tensor) -> Tensor:
+    def after(self, total: Tensor, spike: Tensor, amount: Number) -> Tensor:
         """V of the next step, from H and S."""
         if self.detach_reset:
             spike = spike.detach()
@@ -172,12 +244,12 @@ class IF(LIF):
         reset: str = "zero",
         reset_value: float = 0.0,
         detach_reset: bool = False,
-        threshold: float = 1.0,
+        threshold: Number = 1.0,
         surrogate: Surrogate = _SIGMOID,
         recurrent: nn.Module | None = None,
     ) -> None:
         super().__init__(
-            tau=float("inf"),
+            tau=inf,
             reset=reset,
             reset_value=reset_value,
             detach_reset=detach_reset,
@@ -196,7 +268,7 @@ class KLIF(LIF):
         Carry on a membrane that k did not scale.
     k : float
         Where the slope starts.
-    tau, decay_input, reset, reset_value, detach_reset, threshold, surrogate, recurrent
+    tau, decay_input, reset, reset_value, detach_reset, learn_leak, leaks, threshold, surrogate, recurrent
         See :class:`LIF`; ``decay_input`` is true by default, as the authors have it.
     """
 
@@ -210,7 +282,9 @@ class KLIF(LIF):
         reset: str = "zero",
         reset_value: float = 0.0,
         detach_reset: bool = False,
-        threshold: float = 1.0,
+        learn_leak: bool = False,
+        leaks: int = 1,
+        threshold: Number = 1.0,
         surrogate: Surrogate = _SIGMOID,
         recurrent: nn.Module | None = None,
     ) -> None:
@@ -220,6 +294,8 @@ class KLIF(LIF):
             reset=reset,
             reset_value=reset_value,
             detach_reset=detach_reset,
+            learn_leak=learn_leak,
+            leaks=leaks,
             threshold=threshold,
             surrogate=surrogate,
             recurrent=recurrent,
@@ -227,14 +303,18 @@ class KLIF(LIF):
         self.scale_reset = scale_reset
         self.k = nn.Parameter(torch.tensor(float(k)))
 
+    def at_once(self, currents: Tensor) -> Tensor:
+        # What k = 0 scaled away cannot be had back from H.
+        return self._all_steps(currents, self.k, self.scale_reset) if self.k else self.step_by_step(currents)
+
     def step(self, current: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         total = self.k * self.charge(current, state[0])
         # The threshold is positive: this spikes as the rectified membrane does, and a dead neuron still learns.
-        spike = self.surrogate(total - self.threshold)
-        total = torch.relu(total)
+        spike = self.fire(total)
+        total, threshold = torch.relu(total), _spread(self.threshold, total)
         if self.scale_reset:
-            return spike, (self.after(total / self.k, spike, self.threshold / self.k),)
-        return spike, (self.after(total, spike, self.threshold),)
+            return spike, (self.after(total / self.k, spike, threshold / self.k),)
+        return spike, (self.after(total, spike, threshold),)
 
 
 class TTFS(Neuron):
@@ -247,10 +327,13 @@ class TTFS(Neuron):
     def start(self, like: Tensor) -> tuple[Tensor, ...]:
         return torch.zeros_like(like), torch.zeros_like(like)
 
+    def at_once(self, currents: Tensor) -> Tensor:
+        return latched(currents, _spread(self.threshold, currents[0]), self.surrogate)
+
     def step(self, current: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         membrane, fired = state
         total = membrane + current
-        spike = self.surrogate(total - self.threshold) * (1 - fired)
+        spike = self.fire(total) * (1 - fired)
         return spike, (total, fired + spike)
 
     def membrane(self, state: tuple[Tensor, ...]) -> Tensor:
