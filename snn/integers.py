@@ -17,6 +17,7 @@ from quant.graph import Shape
 from quant.ir import Connection, Decay, Population
 from quant.rounding import round_amount, round_weights
 
+from .integer_step import Numbers, advance
 from .surrogate import Surrogate
 
 __all__ = ["IntegerNeurons", "IntegerSynapses"]
@@ -90,6 +91,7 @@ class IntegerSynapses(nn.Module):
 
     def _conv2d(self, maps: Tensor, weights: Tensor) -> Tensor:
         item = self.connection
+        weights = weights.contiguous(memory_format=torch.channels_last)
         return functional.conv2d(maps, weights, None, self.stride, item.padding, groups=item.groups)
 
     def _conv_transpose2d(self, maps: Tensor, weights: Tensor) -> Tensor:
@@ -136,6 +138,20 @@ class IntegerNeurons(nn.Module):
         self.value, self.initial = self._spread(population.reset_value), self._spread(population.initial)
         self.decay = self._fraction(population.decay)
         self.current_decay = self._fraction(population.current_decay) if population.current_decay is not None else None
+        if self.threshold is not None:
+            self.numbers = Numbers(
+                threshold=self.threshold,
+                reset=population.reset,
+                reset_value=self.value,
+                reset_amount=self.amount,
+                rectify=population.rectify,
+                numerator=self.decay[0],
+                shift=population.decay.shift,
+                half=population.decay.half,
+                low=population.state_min,
+                high=population.state_max,
+                surrogate=self.surrogate,
+            )
 
     def _spread(self, values: Any) -> Tensor:
         return _tensor(self.population.per_neuron(values), self.dtype)
@@ -165,10 +181,21 @@ class IntegerNeurons(nn.Module):
         if self.current_decay is not None:
             drive = self.current + drive
             self.current = self._leaked(drive, self.current_decay, item.current_min, item.current_max)
-        total = self.membrane + bias + drive
-        spike = self._spike(total)
-        self.total = total
-        kept = self._kept(torch.relu(total) if item.rectify else total, spike)
+        if self.threshold is None or item.ternary:
+            return self.advanced(drive, bias)
+        latch = item.reset == "latch"
+        self.total, spike, self.membrane, *fired = advance(
+            self.membrane, drive, bias, self.fired if latch else None, self.numbers
+        )
+        self.fired = fired[0] if fired else self.fired
+        return spike
+
+    def advanced(self, drive: Tensor, bias: Tensor) -> Tensor:
+        """Spikes of one step, of a drive with its current, part by part: any rule, and slow."""
+        item = self.population
+        self.total = self.membrane + bias + drive
+        spike = self._spike(self.total)
+        kept = self._kept(torch.relu(self.total) if item.rectify else self.total, spike)
         self.membrane = self._leaked(kept, self.decay, item.state_min, item.state_max)
         return spike
 
@@ -193,11 +220,12 @@ class IntegerNeurons(nn.Module):
             spike = spike - self.surrogate((-held - self.threshold) / self.threshold)
         if self.population.reset == "latch":
             spike = spike * (1 - self.fired)
-            self.fired = self.fired + spike.abs()
+            self.fired = self.fired + (spike.abs() if self.population.ternary else spike)
         return spike
 
     def _kept(self, total: Tensor, spike: Tensor) -> Tensor:
-        reset, size = self.population.reset, spike.abs()
+        # The sign has no gradient at 0, where most spikes are.
+        reset, size = self.population.reset, spike.abs() if self.population.ternary else spike
         if reset == "zero":
             return total * (1 - size) + self.value * size
         if reset == "subtract" and self.amount is not None:

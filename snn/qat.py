@@ -43,7 +43,7 @@ class IntegerTwin(nn.Module):
     surrogate : Surrogate
         Gradient of a spike.
     dropout : float
-        Part of the neurons that is silent to its targets, all sample long, while the module trains.
+        Part of the neurons of flat layers that is silent to its targets, all sample long, while the module trains.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class IntegerTwin(nn.Module):
             name: torch.zeros(len(inputs), self.network[name].size, dtype=self.dtype) for name in self.network.order
         }
         before[INPUT] = torch.zeros(len(inputs), self.network.input.size, dtype=self.dtype)
-        heard = {name: self._heard(values) for name, values in before.items() if name != INPUT}
+        heard = {name: self._heard(name, values) for name, values in before.items() if name != INPUT}
         spikes: dict[str, list[Tensor]] = {name: [] for name in self.network.order}
         kept: dict[str, list[Tensor]] = {name: [] for name in self.network.order}
         for step in range(self.network.steps if constant else inputs.shape[1]):
@@ -102,16 +102,18 @@ class IntegerTwin(nn.Module):
             for name, neurons, bias in zip(self.network.order, self.neurons, biases, strict=True):
                 now[name] = neurons.step(self._drive(name, now, before, weights, drives), bias)
                 spikes[name].append(neurons.worth if neurons.threshold is None else now[name])
-                now[name] = now[name] * heard[name]
+                if heard[name] is not None:
+                    now[name] = now[name] * heard[name]
                 if self.record:
                     kept[name].append(neurons.stored.detach())
             before = now
         self.membranes = {name: torch.stack(values) for name, values in kept.items() if values}
         return [torch.stack(spikes[name]) for name in self.network.order]
 
-    def _heard(self, values: Tensor) -> Tensor | float:
+    def _heard(self, name: str, values: Tensor) -> Tensor | None:
         """What to multiply the spikes of a population by, so that some of its neurons are dropped."""
-        return functional.dropout(torch.ones_like(values), self.dropout) if self.training and self.dropout else 1.0
+        dropped = self.training and self.dropout and len(self.network[name].shape) == 1
+        return functional.dropout(torch.ones_like(values), self.dropout) if dropped else None
 
     def _constant_drives(self, inputs: Tensor, weights: list[Tensor]) -> dict[int, Tensor]:
         """What a constant input brings in every step, by connection."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from quant.errors import NetworkError
 from quant.ir import Network
-from quant.model import FloatNetwork, save_model
+from quant.model import FloatNetwork, load_model, save_model
 from quant.quantize import quantize
 from quant.simulate import run_float
 
@@ -24,9 +24,10 @@ from .encode import Encoder
 from .export import to_float
 from .loss import loss_of
 from .qat import IntegerTwin
-from .recipes import Recipe, SurrogateRecipe
+from .recipes import Recipe, SpideRecipe, SurrogateRecipe
 from .samples import Samples
 from .scales import with_active_scales
+from .spide.training import train_spide
 
 __all__ = ["Report", "Training", "fit", "train"]
 
@@ -61,11 +62,18 @@ class Training:
 
 
 def train(
-    recipe: Recipe, *, seed: int = 0, out: Path, folder: Path | None = None, report: Report | None = None
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    out: Path,
+    folder: Path | None = None,
+    start: Path | None = None,
+    report: Report | None = None,
 ) -> Training:
     """Train a recipe and write ``<recipe>.npz`` and ``<recipe>-w<bits>.npz`` into the folder ``out``.
 
     The test samples are used once, to measure. The same seed gives the same files on the same machine and versions.
+    The float network is written before the training with integers begins.
 
     Parameters
     ----------
@@ -74,52 +82,67 @@ def train(
     out : Path
     folder : Path, optional
         Where the data set's files are.
+    start : Path, optional
+        A float network of the recipe's shape, to train with integers without training in real numbers first.
     report : function, optional
         Called after every epoch with the stage, the epoch, their number, the mean loss and the share of right answers.
+
+    Raises
+    ------
+    NetworkError
+        If the recipe cannot start from a float network, or not from this one.
     """
-    threads, start = torch.get_num_threads(), time.monotonic()
+    threads, begin = torch.get_num_threads(), time.monotonic()
     # Sums in parallel come out in another order.
     torch.set_num_threads(1)
     try:
         data = load(recipe.dataset, folder)
-        network, grid = fitted(recipe, data, seed=seed, report=report)
+        inputs = Encoder.parse(recipe.encoder)(data.test_x, recipe.steps)
+        metadata = {
+            "recipe": recipe.name,
+            "dataset": recipe.dataset,
+            "encoder": recipe.encoder,
+            "seed": seed,
+            "command": f"spikeloom train {recipe.name} --seed {seed}",
+            "training": asdict(recipe),
+            "versions": {"torch": torch.__version__, "numpy": np.__version__},
+        }
+
+        def trained(network: FloatNetwork) -> float:
+            accuracy = run_float(network, inputs, dtype=np.float32).accuracy(data.test_y)
+            save_model(out / f"{recipe.name}.npz", replace(network, metadata={**metadata, "accuracy": accuracy}))
+            return accuracy
+
+        if isinstance(recipe, SurrogateRecipe):
+            samples = samples_of(recipe, data)
+            network = in_reals(recipe, data, samples, seed, report) if start is None else load_model(start)
+            float_accuracy = trained(network)
+            grid = with_integers(network, recipe, data, samples, seed + 1, report)
+        elif isinstance(recipe, SpideRecipe) and start is None:
+            network, grid = train_spide(recipe, data, seed=seed, report=report)
+            float_accuracy = trained(network)
+        else:
+            raise NetworkError(f"Recipe {recipe.name} must be trained from the beginning, not from {start}")
+        accuracy, rates = _measured(grid, quantized(grid, recipe, data), inputs, data.test_y)
     finally:
         torch.set_num_threads(threads)
-    metadata = {
-        "recipe": recipe.name,
-        "dataset": recipe.dataset,
-        "encoder": recipe.encoder,
-        "seed": seed,
-        "command": f"spikeloom train {recipe.name} --seed {seed}",
-        "training": asdict(recipe),
-        "versions": {"torch": torch.__version__, "numpy": np.__version__},
-    }
-    inputs = Encoder.parse(recipe.encoder)(data.test_x, recipe.steps)
-    float_accuracy = run_float(network, inputs, dtype=np.float32).accuracy(data.test_y)
-    accuracy, rates = _measured(grid, quantized(grid, recipe, data), inputs, data.test_y)
     result = Training(
         model=out / f"{recipe.name}.npz",
         quantized=out / f"{recipe.name}-w{recipe.weight_bits}.npz",
         float_accuracy=float_accuracy,
         accuracy=accuracy,
         rates=rates,
-        seconds=time.monotonic() - start,
+        seconds=time.monotonic() - begin,
     )
-    save_model(result.model, replace(network, metadata={**metadata, "accuracy": float_accuracy}))
     integers = {"weight_bits": recipe.weight_bits, "decay_bits": recipe.decay_bits, "rates": rates}
     metadata |= {**integers, "accuracy": accuracy, "float_accuracy": float_accuracy}
     save_model(result.quantized, replace(grid, metadata=metadata))
     return result
 
 
-def fitted(
-    recipe: Recipe, data: Dataset, *, seed: int, report: Report | None = None
-) -> tuple[FloatNetwork, FloatNetwork]:
-    """The networks of a recipe trained on ``data``: in real numbers, and on the grid of the integers."""
-    if not isinstance(recipe, SurrogateRecipe):
-        raise NetworkError(f"Recipe {recipe.name} must be one of training by surrogate gradients")
-    torch.manual_seed(seed)
-    samples = Samples(
+def samples_of(recipe: SurrogateRecipe, data: Dataset) -> Samples:
+    """The training samples of ``data`` as the recipe wants them."""
+    return Samples(
         pixels=data.train_x,
         labels=data.train_y,
         shape=data.shape,
@@ -127,6 +150,13 @@ def fitted(
         encoder=Encoder.parse(recipe.encoder),
         steps=recipe.steps,
     )
+
+
+def in_reals(
+    recipe: SurrogateRecipe, data: Dataset, samples: Samples, seed: int, report: Report | None = None
+) -> FloatNetwork:
+    """The network of a recipe, trained in real numbers."""
+    torch.manual_seed(seed)
     network = build(recipe, data)
     fit(
         network.spikes,
@@ -140,7 +170,18 @@ def fitted(
         report=report,
     )
     network.eval()
-    model = small(to_float(network, name=recipe.name.replace("-", "_"), readout=recipe.readout))
+    return small(to_float(network, name=recipe.name.replace("-", "_"), readout=recipe.readout))
+
+
+def with_integers(
+    model: FloatNetwork,
+    recipe: SurrogateRecipe,
+    data: Dataset,
+    samples: Samples,
+    seed: int,
+    report: Report | None = None,
+) -> FloatNetwork:
+    """A float network trained on with the integers that it quantizes to, on their grid."""
     twin = twin_of(model, recipe, data)
     fit(
         twin,
@@ -150,10 +191,10 @@ def fitted(
         stage=f"{recipe.weight_bits} bits",
         epochs=recipe.qat_epochs,
         lr=recipe.qat_lr,
-        seed=seed + 1,
+        seed=seed,
         report=report,
     )
-    return model, small(twin.to_float())
+    return small(twin.to_float())
 
 
 def twin_of(model: FloatNetwork, recipe: SurrogateRecipe, data: Dataset) -> IntegerTwin:
@@ -253,13 +294,18 @@ def _measured(
     model: FloatNetwork, network: Network, inputs: NDArray[Any], labels: NDArray[np.int64]
 ) -> tuple[float, dict[str, float]]:
     """Accuracy and firing rates of the integer network of a model."""
-    twin, readout = IntegerTwin(model, network).eval(), network.readout.kind
+    twin, readout = IntegerTwin(model, network).eval(), network.readout
     right, rates = 0, np.zeros(len(network.order))
     for start in range(0, len(inputs), _BATCH):
         chosen = slice(start, start + _BATCH)
         with torch.no_grad():
             spikes = twin(torch.from_numpy(inputs[chosen]))
-        right += int((answers(spikes[-1], readout).numpy() == labels[chosen]).sum())
+        if readout.kind == "linear":
+            counts = spikes[-1].sum(0).numpy().astype(np.int64)
+            found = (counts @ readout.weights.T + readout.bias).argmax(1)
+        else:
+            found = answers(spikes[-1], readout.kind).numpy()
+        right += int((found == labels[chosen]).sum())
         rates += [float(item.mean()) * len(labels[chosen]) / len(labels) for item in spikes]
     named = dict(zip(network.order, rates.round(4).tolist(), strict=True))
     return right / len(labels), {name: rate for name, rate in named.items() if network[name].threshold is not None}

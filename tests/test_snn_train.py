@@ -11,7 +11,8 @@ from quant.quantize import quantize
 from quant.simulate import run_float
 from sim import golden
 from snn import datasets, train
-from snn.encode import encode
+from snn.architecture import parse
+from snn.encode import Encoder, encode
 from snn.loss import excess_rate, logits_of
 from snn.recipes import RECIPES, RecipeError, find
 from snn.samples import Samples
@@ -97,8 +98,8 @@ def test_a_missing_set_leaves_nothing_behind(tmp_path):
 def test_recipes_are_what_they_say():
     for name, recipe in RECIPES.items():
         assert recipe.name == name
-        assert recipe.steps <= 8
-        assert recipe.decay_bits <= 4
+        assert Encoder.parse(recipe.encoder)
+        assert parse(recipe.layers)
         assert recipe.dataset in datasets.DATASETS
     assert RECIPES["digits-lif"].encoder.startswith("rate/")
     assert RECIPES["digits-ttfs"].readout == "first_spike"

@@ -4,13 +4,16 @@ from quant.errors import SpikeloomError
 
 from .base import Recipe
 from .digits import DIGITS
+from .events import EVENTS
 from .images import IMAGES
+from .spide import SPIDE, SpideRecipe
+from .study import STUDY
 from .surrogate import SurrogateRecipe
-from .ttfs import TtfsRecipe
+from .ttfs import TTFS, TtfsRecipe
 
-__all__ = ["RECIPES", "Recipe", "RecipeError", "SurrogateRecipe", "TtfsRecipe", "find"]
+__all__ = ["RECIPES", "Recipe", "RecipeError", "SpideRecipe", "SurrogateRecipe", "TtfsRecipe", "find"]
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*DIGITS, *IMAGES)}
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*DIGITS, *IMAGES, *EVENTS, *STUDY, *TTFS, *SPIDE)}
 
 
 class RecipeError(SpikeloomError, ValueError):

@@ -1,0 +1,56 @@
+"""The step of integer neurons as one function: the same integers and gradients as part by part."""
+
+import numpy as np
+import pytest
+import torch
+
+from quant.ir import Decay, Population
+from snn.integers import IntegerNeurons
+from snn.surrogate import Sigmoid
+
+
+def neurons(reset, **options):
+    if reset == "subtract":
+        options["reset_amount"] = 9
+    fields = {"threshold": np.array([6, 8, 9, 11]), "decay": Decay(numerator=5, shift=3), **options}
+    population = Population(name="a", shape=(4,), reset=reset, state_min=-12, state_max=14, **fields)
+    return IntegerNeurons(population, np.zeros(4), np.float64(0.5), Sigmoid(alpha=2.0), torch.float64)
+
+
+def run(item, method, drives, weights):
+    drives = drives.clone().requires_grad_()
+    item.bias.grad = None
+    item.start(drives.shape[1])
+    bias, loss, seen = item.rounded(), torch.zeros((), dtype=torch.float64), []
+    for drive, (of_spike, of_total, of_stored) in zip(drives, weights, strict=True):
+        spike = getattr(item, method)(drive, bias)
+        seen += [spike.detach(), item.total.detach(), item.membrane.detach()]
+        loss = loss + (spike * of_spike + item.total * of_total + item.membrane * of_stored).sum()
+    loss.backward()
+    return torch.stack(seen), drives.grad, item.bias.grad
+
+
+@pytest.mark.parametrize("rectify", [False, True])
+@pytest.mark.parametrize("reset", ["zero", "subtract", "none", "latch"])
+def test_the_same_as_part_by_part(reset, rectify):
+    generator = torch.Generator().manual_seed(3)
+    item = neurons(reset, rectify=rectify, **({"reset_value": -3} if reset == "zero" and not rectify else {}))
+    drives = torch.randint(-14, 22, (6, 50, 4), generator=generator).double()
+    weights = torch.randn(6, 3, 50, 4, generator=generator, dtype=torch.float64)
+    (seen, of_drive, of_bias), expected = (run(item, method, drives, weights) for method in ("step", "advanced"))
+    assert torch.equal(seen, expected[0])
+    assert 0.05 < seen[::3].mean() < 0.9
+    assert seen[2::3].min() == (0 if rectify else -12)
+    assert reset in ("zero", "subtract") or seen[2::3].max() == 14
+    torch.testing.assert_close(of_drive, expected[1], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(of_bias, expected[2], rtol=1e-12, atol=1e-12)
+
+
+def test_by_hand():
+    item = neurons("zero")
+    item.start(1)
+    bias = torch.zeros(4, dtype=torch.float64)
+    drive = torch.tensor([[6.0, 7, 8, -20]], dtype=torch.float64)
+    # 6 reaches 6; 7 * 5 = 35, 35 + 4 = 39, 39 >> 3 = 4; 8: 44 >> 3 = 5; -20: -96 >> 3 = -12, its rail.
+    assert item.step(drive, bias).tolist() == [[1, 0, 0, 0]]
+    assert item.membrane.tolist() == [[0, 4, 5, -12]]
