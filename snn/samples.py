@@ -16,6 +16,16 @@ from .encode import Encoder
 
 __all__ = ["Samples"]
 
+# Kinds of samples that can be altered so.
+_ALTERATIONS = {
+    "shift": ("images", "events"),
+    "noise": ("images", "sequences"),
+    "flip": ("images", "events"),
+    "erase": ("images", "events"),
+    "drop": ("events", "sequences"),
+    "late": ("events", "sequences"),
+}
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Samples:
@@ -28,8 +38,8 @@ class Samples:
     labels : array of int, (samples,)
     shape : tuple of int
         ``(channels, rows, columns)``.
-    high : int
-        Largest pixel.
+    low, high : int
+        Smallest and largest value.
     encoder : Encoder
     steps : int
     """
@@ -37,9 +47,17 @@ class Samples:
     pixels: Any
     labels: NDArray[np.int64]
     shape: tuple[int, int, int]
+    low: int = 0
     high: int
     encoder: Encoder
     steps: int
+
+    @property
+    def kind(self) -> str:
+        """``images``, ``events`` or ``sequences``."""
+        if isinstance(self.pixels, Events):
+            return "events"
+        return "sequences" if self.pixels.ndim == 3 else "images"
 
     def batches(
         self,
@@ -50,32 +68,45 @@ class Samples:
         random: np.random.Generator,
         flip: bool = False,
         erase: int = 0,
+        drop: float = 0.0,
+        late: int = 0,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and labels of every sample once, in random order, altered at random.
 
-        Events move, are mirrored and vanish as pixels do; events have no noise, and sequences stay as they are.
+        Events move, are mirrored and vanish as pixels do.
 
         Parameters
         ----------
         batch : int
         shift : int
-            Images move by up to so many pixels, up or down and left or right; black comes in.
+            Images and events move by up to so many pixels, up or down and left or right; black comes in.
         noise : float
-            Standard deviation of the noise of a pixel, as a share of the largest.
+            Standard deviation of the noise of a value of images and sequences, as a share of the largest.
         random : numpy.random.Generator
         flip : bool
             Half of the images are mirrored, left to right.
         erase : int
             A rectangle of 0 to so many pixels a side, its centre anywhere in the image, turns black.
+        drop : float
+            Of a sample's events, or of its sequence's values, a share is lost: 0 to this one, drawn for each sample.
+        late : int
+            Samples begin up to so much later: microseconds of events, steps of sequences. Frames of equal time or
+            count begin with the events, so that it changes nothing there.
+
+        Raises
+        ------
+        NetworkError
+            If samples of this kind cannot be altered so.
         """
-        if isinstance(self.pixels, Events) and noise:
-            raise NetworkError(f"Noise must be 0 for events, not {noise:g}")
-        if not isinstance(self.pixels, Events) and self.pixels.ndim == 3 and (shift or noise or flip or erase):
-            raise NetworkError("Sequences cannot be altered: shift, noise, flip and erase must be 0")
+        asked = {"shift": shift, "noise": noise, "flip": flip, "erase": erase, "drop": drop, "late": late}
+        for name in sorted(_ALTERATIONS.keys() & {name for name, value in asked.items() if value}):
+            if self.kind not in _ALTERATIONS[name]:
+                raise NetworkError(f"{name.capitalize()} must be 0 for {self.kind}, not {asked[name]:g}")
         order = random.permutation(len(self.pixels))
         for start in range(0, len(order), batch):
             chosen = order[start : start + batch]
             pixels = self._altered(self.pixels[chosen], shift, noise, random, flip=flip, erase=erase)
+            pixels = self._lost(self._delayed(pixels, late, random), drop, random)
             inputs = self.encoder(pixels, self.steps)
             yield torch.from_numpy(inputs).float(), torch.from_numpy(self.labels[chosen])
 
@@ -91,8 +122,26 @@ class Samples:
             pixels = self._erased(pixels, centres, random.integers(0, erase + 1, (len(pixels), 2)))
         if noise:
             noisy = pixels + random.normal(0, noise * self.high, pixels.shape)
-            pixels = np.clip(np.rint(noisy), 0, self.high).astype(np.int32)
+            pixels = np.clip(np.rint(noisy), self.low, self.high).astype(np.int32)
         return pixels
+
+    def _delayed(self, values: Any, late: int, random: np.random.Generator) -> Any:
+        if not late:
+            return values
+        delays = random.integers(0, late + 1, len(values))
+        if isinstance(values, Events):
+            return replace(values, time_us=(values.time_us + delays[values.samples]).astype(np.uint32))
+        source = np.arange(values.shape[1]) - delays[:, None]
+        moved = values[np.arange(len(values))[:, None], np.maximum(source, 0)]
+        return np.where((source < 0)[:, :, None], 0, moved)
+
+    def _lost(self, values: Any, drop: float, random: np.random.Generator) -> Any:
+        if not drop:
+            return values
+        share = random.uniform(0, drop, len(values))
+        if isinstance(values, Events):
+            return values.kept(random.random(len(values.x)) >= share[values.samples])
+        return np.where(random.random(values.shape) < share[:, None, None], 0, values)
 
     def _flipped(self, pixels: Any, chosen: NDArray[np.bool_]) -> Any:
         if isinstance(pixels, Events):

@@ -83,11 +83,57 @@ def test_events_are_altered_as_the_pixels_that_they_are(alteration):
     assert (altered[:, 0] != maps.reshape(40, -1)).any()
 
 
-def test_what_cannot_be_altered_is_refused():
-    with pytest.raises(NetworkError, match=r"Noise must be 0 for events, not 0\.1"):
-        first(samples(events_of(np.ones((1, 2, 3, 3))), (2, 3, 3)), noise=0.1)
-    with pytest.raises(NetworkError, match="Sequences cannot be altered"):
-        first(samples(np.ones((1, 4, 3), np.int8), (3, 1, 1), encoder=Encoder.parse("spikes")), shift=1)
+@pytest.mark.parametrize(
+    ("kind", "alteration"),
+    [
+        *(("events", {"noise": 0.5}), ("images", {"drop": 0.5}), ("images", {"late": 2})),
+        *(("sequences", {"shift": 1}), ("sequences", {"flip": True}), ("sequences", {"erase": 1})),
+    ],
+)
+def test_what_cannot_be_altered_is_refused(kind, alteration):
+    values = {"events": events_of(np.ones((1, 2, 3, 3))), "images": np.ones((1, 18), np.int8)}
+    one = samples(values.get(kind, np.ones((1, 4, 3), np.int8)), (2, 3, 3), encoder=None)
+    (name,) = alteration
+    with pytest.raises(NetworkError, match=f"^{name.capitalize()} must be 0 for {kind}, not "):
+        first(one, **alteration)
+
+
+def test_events_begin_later_together():
+    values = events_of(np.ones((200, 2, 3, 3)))
+    delayed = samples(values, (2, 3, 3))._delayed(values, 3, np.random.default_rng(0))
+    starts = delayed.time_us.reshape(200, 18)
+    assert set(starts[:, 0].tolist()) == {0, 1, 2, 3}
+    assert (starts == starts[:, :1]).all()
+    frames = samples(values, (2, 3, 3), encoder=Encoder.parse("frames/2us"), steps=2)
+    late = first(frames, late=3).sum(axis=2)
+    assert {tuple(row) for row in late.tolist()} == {(18, 0), (0, 18)}
+
+
+def test_sequences_begin_later_in_silence():
+    values = np.arange(1, 13, dtype=np.int8).reshape(1, 6, 2).repeat(100, axis=0)
+    late = first(samples(values, (2, 1, 1), encoder=Encoder.parse("spikes"), steps=6), late=2)
+    expected = {(*[0] * (2 * delay), *range(1, 13 - 2 * delay)) for delay in (0, 1, 2)}
+    assert {tuple(row) for row in late.reshape(100, 12).tolist()} == expected
+
+
+def test_a_share_of_the_events_is_dropped():
+    frames = samples(events_of(np.ones((100, 2, 5, 5))), (2, 5, 5), encoder=Encoder.parse("frames/1us"), steps=1)
+    lost = 1 - first(frames, drop=0.5).mean(axis=(1, 2))
+    assert 0.2 < lost.mean() < 0.3
+    assert lost.min() < 0.1
+    assert 0.4 < lost.max() < 0.7
+
+
+def test_values_of_sequences_are_dropped_and_noisy():
+    values = np.full((100, 20, 3), -8, np.int8)
+    one = samples(values, (3, 1, 1), encoder=Encoder.parse("spikes"), steps=20, low=-8, high=8)
+    lost = first(one, drop=0.5)
+    assert set(np.unique(lost)) == {-8, 0}
+    assert 0.2 < (lost == 0).mean() < 0.3
+    noisy = first(one, noise=0.25)
+    assert noisy.min() == -8
+    assert 0.5 < (noisy == -8).mean() < 0.65
+    assert noisy.max() > -4
 
 
 def test_sequences_come_as_they_are():
