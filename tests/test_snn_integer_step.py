@@ -40,7 +40,9 @@ def test_the_same_as_part_by_part(reset, rectify):
     (seen, of_drive, of_bias), expected = (run(item, method, drives, weights) for method in ("step", "advanced"))
     assert torch.equal(seen, expected[0])
     assert 0.05 < seen[::3].mean() < 0.9
-    assert seen[2::3].min() == (0 if rectify else -12)
+    # A reset by 9 takes a rectified membrane of 6 to 8 below 0: (-3 * 5 + 4) >> 3 = -2.
+    lowest = 0 if reset != "subtract" else -2
+    assert seen[2::3].min() == (lowest if rectify else -12)
     assert reset in ("zero", "subtract") or seen[2::3].max() == 14
     torch.testing.assert_close(of_drive, expected[1], rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(of_bias, expected[2], rtol=1e-12, atol=1e-12)
