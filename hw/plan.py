@@ -1,6 +1,6 @@
 """What is generated for a network: lanes, rows and sweeps of every core, or a refusal by name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,7 +12,7 @@ from quant.graph import INPUT
 from quant.ir import Connection, Network, Population
 from quant.ranges import Bounds, Range
 
-__all__ = ["CorePlan", "NetworkPlan", "plan_network"]
+__all__ = ["CorePlan", "NetworkPlan", "plan_network", "refusals"]
 
 DEFAULT_LANES = 16
 MAX_UNITS = 16
@@ -147,59 +147,60 @@ def plan_network(
     Raises
     ------
     UnsupportedError
-        Naming the first thing that cannot be generated, and the way out.
+        Naming the first thing that cannot be generated, and the way out; :func:`refusals` names all.
     """
-    if network.input.kind not in ("events", "current"):
-        raise UnsupportedError(
-            f"Input of kind {network.input.kind} is not generated yet; encode on the host and use kind events"
-        )
-    if network.readout.kind not in ("count", "first_spike"):
-        raise UnsupportedError(f"Readout {network.readout.kind} is not generated yet; use count or first_spike")
+    for words in refusals(network):
+        raise UnsupportedError(words)
     if isinstance(lanes, Mapping):
         for name in lanes:
             if name not in network.order:
                 raise NetworkError(f"Lanes must name one of {', '.join(network.order)}, not {name!r}")
     cores = []
-    source = INPUT
     for name in network.order:
-        _check_population(network[name])
-        connection = _only_connection(network, name, source)
+        (connection,) = network.incoming(name)
         wanted = lanes.get(name) if isinstance(lanes, Mapping) else lanes
         cores.append(_plan_core(network, connection, DEFAULT_LANES if wanted is None else wanted))
-        source = name
-    if network.readout.population != source:
-        raise UnsupportedError(
-            f"Readout of {network.readout.population} is not generated yet; read the last population, {source}"
-        )
     stops = early_stop and network.readout.kind == "first_spike"
     return NetworkPlan(network=network, cores=tuple(cores), early_stop=stops)
 
 
-def _check_population(population: Population) -> None:
+def refusals(network: Network) -> Iterator[str]:
+    """Everything of a network that cannot be generated, each with its way out."""
+    if network.input.kind not in ("events", "current"):
+        yield f"Input of kind {network.input.kind} is not generated yet; encode on the host and use kind events"
+    if network.readout.kind not in ("count", "first_spike"):
+        yield f"Readout {network.readout.kind} is not generated yet; use count or first_spike"
+    source = INPUT
+    for name in network.order:
+        yield from _population_refusals(network[name])
+        yield from _connection_refusals(network, name, source)
+        source = name
+    if network.readout.population != source:
+        yield f"Readout of {network.readout.population} is not generated yet; read the last population, {source}"
+
+
+def _population_refusals(population: Population) -> Iterator[str]:
     for unsupported, what, way in (
         (population.ternary, "ternary spikes", "use binary ones"),
         (population.current_decay is not None, "a current_decay", "use a first-order neuron"),
         (population.threshold is None, "no threshold", "use a spiking readout population"),
     ):
         if unsupported:
-            raise UnsupportedError(f"Population {population.name} with {what} is not generated yet; {way}")
+            yield f"Population {population.name} with {what} is not generated yet; {way}"
 
 
-def _only_connection(network: Network, name: str, source: str) -> Connection:
+def _connection_refusals(network: Network, name: str, source: str) -> Iterator[str]:
     incoming = network.incoming(name)
     for connection in incoming:
         if connection.delay:
-            raise UnsupportedError(f"{connection.label} of delay 1 is not generated yet; use a feed-forward network")
+            yield f"{connection.label} of delay 1 is not generated yet; use a feed-forward network"
         if connection.kind != "dense" or connection.pool != (1, 1):
             kind = f"kind {connection.kind}" if connection.kind != "dense" else "address pooling"
-            raise UnsupportedError(f"{connection.label} with {kind} is not generated yet; use dense layers")
-        if connection.source != source:
-            raise UnsupportedError(f"{connection.label} skips a layer, which is not generated yet; use a chain")
+            yield f"{connection.label} with {kind} is not generated yet; use dense layers"
+        if connection.source != source and not connection.delay:
+            yield f"{connection.label} skips a layer, which is not generated yet; use a chain"
     if len(incoming) != 1:
-        raise UnsupportedError(
-            f"Population {name} with {len(incoming)} incoming connections is not generated yet; use one"
-        )
-    return incoming[0]
+        yield f"Population {name} with {len(incoming)} incoming connections is not generated yet; use one"
 
 
 def _plan_core(network: Network, connection: Connection, wanted: int) -> CorePlan:

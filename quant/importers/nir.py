@@ -99,8 +99,8 @@ class _Import:
         for name in self.flat.read:
             if not self.flat.before[name] and name != self.flat.input:
                 raise NetworkError(f"{self.flat.nodes[name].what} must have an edge that leads into it; it has none")
-        if self.flat.output not in known:
-            raise NetworkError(f"Nothing must be cut off: no way leads from node {self.flat.input} to the output")
+        if self.flat.input not in known:
+            raise NetworkError(f"{self.flat.nodes[self.flat.input].what} must lead to node {self.flat.output}")
         for name, node in self.flat.nodes.items():
             if name not in known:
                 self.assembly.note(name, node.kind, "left out, since it is not between the input and the output")
@@ -188,8 +188,8 @@ class _Import:
             delay += fold_node(fold, self.flat.nodes[name], bias=biased and biases, dt=self.conventions.dt)
         return fold, delay
 
-    def _folds(self, node: Node, *, biases: bool = True) -> list[tuple[Fold, int]]:
-        folds = [self._fold(way, biases=biases) for way in self.flat.paths(node.name)]
+    def _folds(self, node: Node) -> list[tuple[Fold, int]]:
+        folds = [self._fold(way) for way in self.flat.paths(node.name)]
         for (_, delay), way in zip(folds, self.flat.paths(node.name), strict=True):
             source = self.flat.nodes[way.source]
             if source.neurons and source.kind not in SPIKING:
@@ -220,7 +220,10 @@ class _Import:
                 if made is None or not fold.any_shape:
                     made = fold.target_shape
         if made is None:
-            raise NetworkError(f"{node.what} must be reached from the input other than through loops")
+            # Nothing but loops leads here: the parameters tell the size.
+            made = maps_of(given)
+            if len(made) not in (1, 3):
+                raise NetworkError(f"{node.what} must be reached from the input other than through loops")
         if prod(given) not in (1, made[0], prod(made)):
             raise NetworkError(f"{node.what} has {prod(given)} neurons, but what leads into it makes {prod(made)}")
         maps = maps_of(given)
@@ -231,17 +234,15 @@ class _Import:
     def _population(self, node: Node) -> None:
         self._note_ways(node)
         euler = self.conventions.euler(node)
-        second = "current_decay" in euler.fields
-        folds = self._folds(node, biases=not second)
+        folds = self._folds(node)
         if all(fold.dead for fold, _ in folds):
             raise NetworkError(
                 f"{node.what} is dead: all weights into it are 0, so that no input can make it fire; "
                 "train it again, or leave it out"
             )
-        if second:
-            folds += self._constant(node)
         if "scale" in node.hints:
-            self.scales[self.names[node.name]] = numbers(node.hints["scale"], f"{node.what}: scale")
+            scale = numbers(node.hints["scale"], f"{node.what}: scale")
+            self.scales[self.names[node.name]] = scale.reshape(()) if scale.size == 1 else scale
         self.assembly.population(
             self.names[node.name],
             layer=node.name,
@@ -251,31 +252,6 @@ class _Import:
             shape=self.shapes[node.name],
             **euler.fields,
         )
-
-    def _constant(self, node: Node) -> list[tuple[Fold, int]]:
-        """Biases into the currents of second-order neurons: synapses of a neuron that fires in every step."""
-        shape = self.shapes[node.name]
-        total = np.zeros(shape)
-        for way in self.flat.paths(node.name):
-            _, bias = self._fold(way)[0].connection(self.names[node.name])
-            total = total + spread(bias, shape)
-        if not total.any():
-            return []
-        nothing = Fold(INPUT, self.input.shape)
-        nothing.linear(np.zeros((1, prod(self.input.shape))), what=node.what)
-        name = self.assembly.population(
-            self.assembly.reserve(f"{node.name}_bias"),
-            layer=node.name,
-            kind="biases",
-            folds=[(nothing, 0)],
-            becomes="synapses of a neuron that fires in every step, since they go through the currents",
-            threshold=0.5,
-            decay=0.0,
-            bias=1.0,
-        )
-        fold = Fold(name, (1,))
-        fold.linear(total.reshape(-1, 1), what=node.what)
-        return [(fold, 0)]
 
     def _note_ways(self, node: Node) -> None:
         """Tell of the linear nodes that lead into a layer, each once."""
@@ -302,13 +278,13 @@ class _Import:
     def _readout(self, node: Node, way: Way) -> FloatReadout:
         name = self.names[node.name]
         linear = [step for step, _ in way.steps if self.flat.nodes[step].kind not in ("Flatten", "Port")]
-        kind = text(self.metadata["readout"]) if "readout" in self.metadata else self.options.readout
+        kind = self.options.readout or (text(self.metadata["readout"]) if "readout" in self.metadata else None)
         if node.kind not in SPIKING:
             if linear:
                 raise UnsupportedError(
                     f"{self.flat.nodes[linear[0]].what} follows membranes; put it before {node.name}"
                 )
-            reduce = text(self.metadata["reduce"]) if "reduce" in self.metadata else self.options.reduce
+            reduce = self.options.reduce or (text(self.metadata["reduce"]) if "reduce" in self.metadata else None)
             if reduce is None:
                 self.assembly.assume(node.name, "its membranes are read in the last step; --reduce sum or max")
             return FloatReadout(population=name, kind=kind or "membrane", reduce=reduce or "last")

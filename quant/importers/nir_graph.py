@@ -242,8 +242,9 @@ class FlatGraph:
 
     @cached_property
     def order(self) -> tuple[str, ...]:
-        """Nodes from the input on, each after all that leads into it but for loops; what is not reached is left out."""
-        reached = self._reach(self.input, self.after)
+        """Nodes from the input and from neurons on, each after all that leads into it but for loops."""
+        neurons = [name for name, node in self.nodes.items() if node.neurons]
+        reached = self._reach([self.input, *neurons], self.after)
         waiting = {
             name: {source for source in self.before[name] if source in reached and (source, name) not in self.loops}
             for name in self.nodes
@@ -264,10 +265,10 @@ class FlatGraph:
     @cached_property
     def read(self) -> frozenset[str]:
         """Nodes from which something leads to the output."""
-        return frozenset(self._reach(self.output, self.before))
+        return frozenset(self._reach([self.output], self.before))
 
-    def _reach(self, start: str, neighbours: Mapping[str, Sequence[str]]) -> set[str]:
-        found, waiting = {start}, [start]
+    def _reach(self, start: Sequence[str], neighbours: Mapping[str, Sequence[str]]) -> set[str]:
+        found, waiting = set(start), list(start)
         while waiting:
             for name in neighbours[waiting.pop()]:
                 if name not in found:

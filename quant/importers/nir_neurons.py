@@ -231,8 +231,10 @@ class Conventions:
     def _amount(self, node: Node, threshold: Floats, decay: Floats) -> Floats:
         if "reset_amount" in node.hints:
             return numbers(node.hints["reset_amount"], f"{node.what}: reset_amount")
-        if not self._given("reset_delay", node, lambda value: bool(number(value, f"{node.what}: reset_delay"))):
+        late = self._given("reset_delay", node, lambda value: bool(number(value, f"{node.what}: reset_delay")))
+        if late is None:
             self._assume("reset_delay", "reset by subtraction: at once, not a step later; --reset-delay for later")
+        if not late:
             return threshold
         if decay.min() <= 0:
             raise UnsupportedError(

@@ -1,5 +1,6 @@
 """Reading NIR files: HDF5 that is looked through before anything of it is believed."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +51,15 @@ def read_graph(path: Path) -> nir.NIRGraph:
         raise
     except _FAULTS as error:
         raise FileError(f"File {path} is not a whole NIR file: {_words(error)}") from None
-    try:
-        return nir.read(path)
-    except _FAULTS:
-        pass
-    try:
-        return nir.read(path, type_check=False)
-    except _FAULTS as error:
-        raise FileError(f"File {path} holds a node that NIR cannot read: {_words(error)}") from None
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            return nir.read(path)
+        except _FAULTS:
+            pass
+        try:
+            return nir.read(path, type_check=False)
+        except _FAULTS as error:
+            raise FileError(f"File {path} holds a node that NIR cannot read: {_words(error)}") from None
 
 
 def _words(error: Exception) -> str:
