@@ -66,12 +66,16 @@ def gradients(
         "readout_bias": errors.mean(0),
     }
     awake = torch.nonzero(drive.flatten(1).abs().amax(1) * 2 * back_steps >= 1 - _SLACK)[:, 0]
+    if not len(awake):
+        zeros = {name: torch.zeros_like(tensor) for name, tensor in network.tensors().items()}
+        return Gradients(named=zeros | named, loss=loss, right=right)
     rates = tuple(rate[awake] for rate in forward.rates)
     betas = backward_stage(network, rates, drive[awake], steps=back_steps)
     worth = 1 / (2 * gain * len(labels))
-    sources = (inputs[awake], *rates)
-    for index, (layer, beta) in enumerate(zip(network.layers, betas, strict=True)):
-        named[f"weights{index}"] = layer.projection.correlate(beta, sources[index]).mul_(worth)
+    for index, (layer, beta, source) in enumerate(
+        zip(network.layers, betas, (inputs[awake], *rates[:-1]), strict=True)
+    ):
+        named[f"weights{index}"] = layer.projection.correlate(beta, source).mul_(worth)
         named[f"bias{index}"] = beta.transpose(0, 1).flatten(1).sum(1).mul_(worth)
     if network.feedback is not None:
         named["feedback"] = network.feedback.correlate(betas[0], rates[-1]).mul_(worth)
