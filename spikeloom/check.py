@@ -1,5 +1,6 @@
 """Check: what every layer of a network becomes, and what the hardware cannot generate yet."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,23 @@ from quant.ir import Connection, Decay, Network, Population
 if TYPE_CHECKING:
     from quant.report import QuantizationReport
 
-__all__ = ["CheckedNetwork", "Layer", "check"]
+__all__ = ["Account", "CheckedNetwork", "Layer", "account", "check"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """What an importer tells of the model that a network was made from.
+
+    Parameters
+    ----------
+    layers : tuple of (str, str, str)
+        Every layer: its name in the model, its type, what it has become.
+    assumptions : tuple of str
+        What the model does not say.
+    """
+
+    layers: tuple[tuple[str, str, str], ...]
+    assumptions: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +77,12 @@ class CheckedNetwork:
     input, readout : str
         In words.
     steps : int
+    source : Account
+        Of the model that the network was made from.
     layers : tuple of Layer
     warnings : tuple of str
         Of the quantization.
-    refusal : str
+    refusals : tuple of str
         Why the hardware cannot be generated; empty if it can.
     """
 
@@ -71,40 +90,58 @@ class CheckedNetwork:
     input: str
     readout: str
     steps: int
+    source: Account
     layers: tuple[Layer, ...]
     warnings: tuple[str, ...]
-    refusal: str
+    refusals: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON values."""
-        values = asdict(self)
-        return {**values, "layers": list(values["layers"]), "warnings": list(self.warnings)}
+        values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {
+            **values,
+            "source": [list(row) for row in self.source.layers],
+            "assumptions": list(self.source.assumptions),
+            "refusal": "".join(self.refusals[:1]),
+        }
 
     def check(self) -> None:
-        """Raise an UnsupportedError if the hardware cannot be generated."""
-        if self.refusal:
-            raise UnsupportedError(self.refusal)
+        """Raise an UnsupportedError if the hardware cannot be generated, with every reason on a line of its own."""
+        if self.refusals:
+            raise UnsupportedError("\n".join(self.refusals))
 
 
 def check(network: Network, quantization: "QuantizationReport | None" = None) -> CheckedNetwork:
     """What the hardware of an integer network would be; nothing is generated."""
-    from hw.plan import plan_network
+    from hw.plan import plan_network, refusals
 
-    cores, refusal = {}, ""
-    try:
-        cores = {core.name: core for core in plan_network(network).cores}
-    except UnsupportedError as error:
-        refusal = str(error)
+    refused = tuple(refusals(network))
+    cores = {} if refused else {core.name: core for core in plan_network(network).cores}
     source = network.input
     return CheckedNetwork(
         network=network.name,
         input=f"{source.size} values of kind {source.kind}, {source.low} to {source.high}",
         readout=f"{network.readout.kind} of {network.readout.population}",
         steps=network.steps,
+        source=account(network.metadata),
         layers=tuple(_layer(network, name, cores.get(name)) for name in network.order),
         warnings=quantization.warnings if quantization else (),
-        refusal=refusal,
+        refusals=refused,
     )
+
+
+def account(metadata: Mapping[str, Any]) -> Account:
+    """What an importer has left in a network's metadata; a file may hold anything there."""
+    layers, assumptions = (_listed(metadata.get(key)) for key in ("layers", "assumptions"))
+    rows = [row for row in layers if isinstance(row, (list, tuple)) and len(row) == 3]
+    return Account(
+        layers=tuple((str(name), str(kind), str(becomes)) for name, kind, becomes in rows),
+        assumptions=tuple(map(str, assumptions)),
+    )
+
+
+def _listed(value: object) -> Sequence[Any]:
+    return value if isinstance(value, (list, tuple)) else ()
 
 
 def _layer(network: Network, name: str, core: Any) -> Layer:

@@ -4,12 +4,16 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from quant.errors import SpikeloomError
 from quant.file import content_of, load_network
 from quant.ir import Network
 from quant.model import FloatNetwork, load_model
 from snn.recipes import RECIPES, Recipe
+
+if TYPE_CHECKING:
+    from quant.importers.options import ImportOptions
 
 __all__ = ["CHECKPOINTS", "NETWORK_FILE", "Source", "UsageError", "checkpoint", "find_source"]
 
@@ -20,7 +24,6 @@ NETWORK_FILE = "network.npz"
 _FOREIGN = {
     ".pt": "PyTorch",
     ".pth": "PyTorch",
-    ".nir": "NIR",
     ".h5": "HDF5",
     ".hdf5": "HDF5",
     ".onnx": "ONNX",
@@ -69,8 +72,10 @@ class Source:
         return None if self.reference_path is None else load_model(self.reference_path)
 
 
-def find_source(argument: str, *, root: Path = Path("build")) -> Source:
+def find_source(argument: str, *, root: Path = Path("build"), options: "ImportOptions | None" = None) -> Source:
     """What ``argument`` names; its folder is below ``root``, or that of a ``network.npz``.
+
+    ``options`` are what a file of another tool does not say of its network.
 
     Raises
     ------
@@ -82,6 +87,8 @@ def find_source(argument: str, *, root: Path = Path("build")) -> Source:
     if argument in RECIPES:
         return _of_recipe(RECIPES[argument], root)
     path = Path(argument)
+    if path.suffix == ".nir":
+        return _of_nir(argument, path, options, root)
     if not path.exists():
         near = get_close_matches(argument, RECIPES, n=3) or list(RECIPES)
         raise UsageError(f"Model must be a file, or a recipe such as {', '.join(near)}, not {argument!r}")
@@ -96,6 +103,13 @@ def find_source(argument: str, *, root: Path = Path("build")) -> Source:
     network = load_network(path)
     folder = path.parent if path.name == NETWORK_FILE else root / _folder_name(network)
     return Source(argument=argument, folder=folder, network=network)
+
+
+def _of_nir(argument: str, path: Path, options: "ImportOptions | None", root: Path) -> Source:
+    from quant.importers.nir import load_nir
+
+    model = load_nir(path, options)
+    return Source(argument=argument, folder=root / model.name, model=model)
 
 
 def checkpoint(recipe: Recipe, *, integers: bool, folder: Path = CHECKPOINTS) -> Path:

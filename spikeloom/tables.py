@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from .check import CheckedNetwork
+from .check import Account, CheckedNetwork
 from .pipeline import Evaluation
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .board import BoardRun
 
 __all__ = [
+    "account_tables",
     "board_run_table",
     "boards_rows",
     "build_table",
@@ -68,6 +69,19 @@ def span(values: Sequence[int]) -> str:
 def resource_words(resources: Mapping[str, Mapping[str, int]]) -> str:
     """What is used of a chip."""
     return ", ".join(f"{item['used']} of {item['available']} {name}" for name, item in resources.items())
+
+
+def account_tables(account: Account) -> list[Table | str]:
+    """Layers of the source model and what they have become, and what was assumed; nothing if nothing is known."""
+    made: list[Table | str] = []
+    if account.layers:
+        columns = ("layer", "type", "becomes")
+        made.append(table("Layers of the source", columns, account.layers, left=columns))
+    if account.assumptions:
+        made.append(
+            "\n".join(["Assumed, since the source does not say:", *(f"  {item}" for item in account.assumptions)])
+        )
+    return made
 
 
 def check_table(checked: CheckedNetwork) -> Table:

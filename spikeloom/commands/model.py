@@ -52,12 +52,16 @@ def train(
 
 def check(model: Model, data: Data = None, as_json: Json = False) -> None:
     """What every layer becomes, and what cannot be generated."""
+    from ..check import account
     from ..check import check as check_network
     from ..pipeline import quantized
-    from ..tables import check_table
+    from ..tables import account_tables, check_table
 
     screen = Screen(as_json=as_json)
     source = find_source(model)
+    if not as_json:
+        # First, so that it is seen even of what cannot be rounded to integers.
+        screen.show({}, *account_tables(account(source.named.metadata)))
     network, report = (source.network, None) if source.model is None else quantized(source.model, data=data)
     assert network is not None
     result = check_network(network, report)
