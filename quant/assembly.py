@@ -79,7 +79,9 @@ class Assembly:
         becomes : str, optional
             For the account; default: the rule in a few words.
         fields
-            Of :class:`quant.model.FloatPopulation`; numbers per neuron may be flat. ``bias`` adds to the folds'.
+            Of :class:`quant.model.FloatPopulation`; numbers per neuron may be flat. ``bias`` adds to the folds',
+            but with a ``current_decay`` the folds' go into the current, as whatever they bring does: a neuron that
+            fires in every step then sends them.
 
         Returns
         -------
@@ -92,11 +94,16 @@ class Assembly:
             raise NetworkError(f"{what} must have something that leads into it; connect it, or remove it")
         shape = shape or _common_shape([fold for fold, _ in folds], what)
         factor = narrowed(_shaped(gain, shape, f"{what}: gain"))
-        bias = _shaped(fields.pop("bias", 0.0), shape, f"{what}: bias")
+        bias, brought = _shaped(fields.pop("bias", 0.0), shape, f"{what}: bias"), np.zeros(shape)
         for fold, delay in folds:
             connection, added = self._fitted(fold, shape, what, name).connection(name, factor, delay=delay)
-            bias = bias + spread(added, shape)
+            brought = brought + spread(added, shape)
             self._connections.append(connection)
+        if fields.get("current_decay") is not None and np.any(fields["current_decay"]):
+            self._clock(name, brought)
+        else:
+            fields.pop("current_decay", None)
+            bias = bias + brought
         numbers = {
             key: None if fields[key] is None else narrowed(_shaped(fields.pop(key), shape, f"{what}: {key}"))
             for key in _NUMBERS
@@ -153,6 +160,17 @@ class Assembly:
         if twin.target_shape != shape:
             twin.reshape(shape, what=what)
         return twin
+
+    def _clock(self, target: str, brought: Any) -> None:
+        """A bias that goes into the current of a second-order neuron: the spikes of a neuron that always fires."""
+        if not brought.any():
+            return
+        name = self.reserve(f"{target}_clock")
+        self._populations.append(
+            FloatPopulation(name=name, shape=(1,), threshold=0.5, reset="none", decay=0.0, bias=1.0)
+        )
+        self._connections.append(Synapses(source=name, target=name, kind="identity", weights=np.ones(()), delay=1))
+        self._connections.append(Synapses(source=name, target=target, kind="dense", weights=brought.reshape(-1, 1)))
 
     def _relay(self, feed: Fold, what: str, target: str) -> str:
         if id(feed) not in self._relays:

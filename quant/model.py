@@ -9,6 +9,9 @@ It has the structure of :mod:`quant.ir` and its update rule, in real numbers and
     V  = V' * decay
 
 ``V`` is stored already decayed. What an event of the input brings is ``weight * value * lsb``.
+
+Two oddities of snnTorch, which the integers do not have, are an ``aftermath``: in the step after a ``V'`` above theta
+(``raise``) it takes H > 2*theta to fire; in the step after a spike (``mute``) H is 0, whatever comes.
 """
 
 from collections.abc import Mapping
@@ -28,6 +31,8 @@ from .ir import Connection, Input, Network, Population, Readout
 __all__ = ["FloatInput", "FloatNetwork", "FloatPopulation", "FloatReadout", "load_model", "save_model"]
 
 Floats = NDArray[np.float64]
+
+AFTERMATHS = ("none", "raise", "mute")
 
 
 def _floats(value: object, what: str) -> Floats:
@@ -95,6 +100,8 @@ class FloatPopulation:
         V at the start of a sample, per neuron.
     current_decay : float or array, optional
         What the current of a second-order neuron keeps from step to step, per neuron, not negative.
+    aftermath : str
+        ``"none"``, ``"raise"`` or ``"mute"``; see :mod:`quant.model`.
     """
 
     name: str
@@ -110,10 +117,15 @@ class FloatPopulation:
     bias: Any = 0.0
     initial: Any = 0.0
     current_decay: Any = None
+    aftermath: str = "none"
 
     def __post_init__(self) -> None:
         self._set("shape", self.structure.shape)
         what = f"Population {self.name}"
+        if self.aftermath not in AFTERMATHS:
+            raise NetworkError(f"{what}: aftermath must be one of {', '.join(AFTERMATHS)}, not {self.aftermath!r}")
+        if self.aftermath != "none" and (self.threshold is None or self.ternary):
+            raise NetworkError(f"{what}: aftermath must be 'none' without a threshold, or if ternary")
         if not isinstance(self.strict, (bool, np.bool_)):
             raise NetworkError(f"{what}: strict must be true or false, not {self.strict!r}")
         self._set("strict", bool(self.strict))
