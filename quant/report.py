@@ -97,14 +97,22 @@ class PopulationReport:
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizationReport:
-    """What quantization has done to a model, population by population."""
+    """What quantization has done to a model, population by population.
+
+    Parameters
+    ----------
+    populations : tuple of PopulationReport
+    remarks : tuple of str
+        What is to be said of the whole.
+    """
 
     populations: tuple[PopulationReport, ...]
+    remarks: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Warnings of all populations."""
-        return tuple(warning for item in self.populations for warning in item.warnings)
+        """Remarks, and warnings of all populations."""
+        return self.remarks + tuple(warning for item in self.populations for warning in item.warnings)
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON values."""

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from quant.errors import SpikeloomError
 
 from . import __version__
-from .commands import board, exchange, hardware, model, study
+from .commands import board, exchange, hardware, model, results, study
 
 __all__ = ["app", "main"]
 
@@ -79,6 +79,7 @@ for _verb in (
     model.check,
     model.quantize,
     model.evaluate,
+    results.results,
     exchange.export,
     hardware.generate,
     hardware.cosim,

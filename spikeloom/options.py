@@ -7,6 +7,7 @@ import typer
 
 from boards.board import find_board
 from quant.ir import Network
+from quant.rounding import TERNARY, Width
 
 from .pipeline import integers
 from .samples import Samples, dataset_samples, file_samples, random_samples
@@ -29,6 +30,8 @@ __all__ = [
     "integers_of",
     "lanes_of",
     "samples_of",
+    "width_list",
+    "widths_of",
     "workspace_of",
 ]
 
@@ -70,6 +73,36 @@ def lanes_of(text: str | None, board: str | None = None) -> int | dict[str, int]
         return {name.strip(): int(number) for name, number in pairs}
     except ValueError:
         raise UsageError(f"Lanes must be a number, or population=number with commas between, not {text!r}") from None
+
+
+def widths_of(text: str | None) -> Width | dict[str, Width] | None:
+    """Widths of weights as the user wrote them: one, or by population.
+
+    Raises
+    ------
+    UsageError
+        If they are not widths.
+    """
+    if text is None:
+        return None
+    if "=" not in text:
+        return _width(text)
+    pairs = [part.partition("=") for part in text.split(",")]
+    return {name.strip(): _width(width) for name, _, width in pairs}
+
+
+def width_list(text: str) -> list[Width]:
+    """Widths with commas between; errors as of :func:`widths_of`."""
+    return [_width(part) for part in text.split(",")]
+
+
+def _width(text: str) -> Width:
+    word = text.strip()
+    if word == TERNARY:
+        return TERNARY
+    if not (word.isascii() and word.isdigit() and len(word) < 5):
+        raise UsageError(f"Width of weights must be a number of bits or {TERNARY}, not {text!r}")
+    return int(word)
 
 
 def samples_of(

@@ -5,18 +5,20 @@ that its files go into. What it found comes back, and is gathered in the workspa
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from quant.errors import NetworkError
+from quant.errors import NetworkError, SpikeloomError
 from quant.file import write_beside
 from quant.ir import Network
 from quant.model import FloatNetwork
 from quant.quantize import quantize as quantize_model
 from quant.report import Comparison, QuantizationReport, compare_results
+from quant.rounding import Width
 from quant.simulate import run_float
 from sim import golden
 
@@ -77,18 +79,29 @@ def train(recipe: str, workspace: Workspace, **options: Any) -> "Training":
 
 
 def quantized(
-    model: FloatNetwork, *, weight_bits: int | None = None, decay_bits: int | None = None, data: Path | None = None
+    model: FloatNetwork,
+    *,
+    weight_bits: Width | Mapping[str, Width] | None = None,
+    decay_bits: int | None = None,
+    method: str | None = None,
+    data: Path | None = None,
 ) -> tuple[Network, QuantizationReport]:
     """Integer network of a float network.
 
-    Bits that are not given are those of the training, which the metadata name; else 4 and 8. Samples are looked at only
-    if the rails of the membranes cannot be proven without.
+    Bits that are not given are those of the training, which the metadata name; else 4 and 8. A network that training
+    has given all its scales is rounded by them; its samples are looked at only if the rails of the membranes cannot be
+    proven without. Another is calibrated on training samples of its data set, if they are there.
 
     Parameters
     ----------
     model : FloatNetwork
-    weight_bits, decay_bits : int, optional
-        Of a weight with its sign, 2 to 8; of a decay's fraction at most.
+    weight_bits : int or str, or mapping of str to these, optional
+        Of a weight, as of :func:`quant.quantize.quantize`; a mapping need not name all populations.
+    decay_bits : int, optional
+        Of a decay's fraction at most.
+    method : str, optional
+        How scales are calibrated: one of :data:`quant.calibrate.METHODS`. Default: ``active``, with the biases
+        corrected, or ``mse`` without samples.
     data : Path, optional
         Folder of the data set.
 
@@ -98,10 +111,35 @@ def quantized(
         If the network cannot be rounded, or its data set is needed and not there.
     """
     options: dict[str, Any] = {
-        "weight_bits": _bits(model, "weight_bits", weight_bits, _WEIGHT_BITS),
+        "weight_bits": _widths(model, weight_bits),
         "decay_bits": _bits(model, "decay_bits", decay_bits, _DECAY_BITS),
         "state_bits": _STATE_BITS,
     }
+    if set(model.order) <= set(model.scales):
+        return _as_trained(model, options, data)
+    inputs, remarks = _calibration(model, method, data)
+    if inputs is not None:
+        options |= {"inputs": inputs, "correct": method in (None, "active")}
+    chosen = method or ("mse" if inputs is None else "active")
+    network, report = quantize_model(model, **options, method=chosen)
+    return network, replace(report, remarks=remarks)
+
+
+def _calibration(
+    model: FloatNetwork, method: str | None, data: Path | None
+) -> tuple[NDArray[Any] | None, tuple[str, ...]]:
+    """Calibration samples, or None, and what is to be said of that."""
+    if "dataset" not in model.metadata and method is None:
+        return None, ("Calibrated without samples, for the network names no data set",)
+    try:
+        return calibration_inputs(model.metadata, model.steps, folder=data), ()
+    except SpikeloomError as error:
+        if method == "active" or data is not None:
+            raise
+        return None, () if method else (f"Calibrated without samples: {error}",)
+
+
+def _as_trained(model: FloatNetwork, options: dict[str, Any], data: Path | None) -> tuple[Network, QuantizationReport]:
     try:
         network, report = quantize_model(model, **options)
         if all(item.state_width <= _STATE_BITS for item in report.populations):
@@ -112,6 +150,14 @@ def quantized(
     if "dataset" not in model.metadata:
         return network, report
     return quantize_model(model, **options, inputs=calibration_inputs(model.metadata, model.steps, folder=data))
+
+
+def _widths(model: FloatNetwork, wanted: Width | Mapping[str, Width] | None) -> Width | Mapping[str, Width]:
+    trained = model.metadata.get("weight_bits")
+    usual: Width | dict[str, Width] = trained if isinstance(trained, (int, dict)) else _WEIGHT_BITS
+    if not isinstance(wanted, Mapping):
+        return usual if wanted is None else wanted
+    return {**(usual if isinstance(usual, dict) else dict.fromkeys(model.order, usual)), **wanted}
 
 
 def _bits(model: FloatNetwork, name: str, wanted: int | None, usual: int) -> int:

@@ -16,7 +16,7 @@ from snn.encode import Encoder
 
 from .source import UsageError
 
-__all__ = ["Samples", "calibration_inputs", "dataset_samples", "file_samples", "random_samples"]
+__all__ = ["Samples", "calibration_inputs", "dataset_samples", "file_samples", "random_samples", "search_samples"]
 
 _CALIBRATION = 500
 
@@ -76,6 +76,27 @@ def calibration_inputs(metadata: Mapping[str, Any], steps: int, *, folder: Path 
     """Training samples enough to calibrate on; errors as of :func:`dataset_samples`."""
     data, encoder = _dataset(metadata, folder, train=_CALIBRATION, test=0)
     return encoder(data.train_x, steps)
+
+
+def search_samples(
+    metadata: Mapping[str, Any], steps: int, *, count: int, folder: Path | None = None
+) -> tuple[Samples, NDArray[Any]]:
+    """Training samples to choose with, and others to calibrate on; errors as of :func:`dataset_samples`.
+
+    Parameters
+    ----------
+    metadata, steps, folder
+        As of :func:`dataset_samples`.
+    count : int
+        How many to choose with, at most; a small data set gives three quarters of its training samples.
+    """
+    if count < 1:
+        raise UsageError(f"Samples must be at least 1, not {count}")
+    data, encoder = _dataset(metadata, folder, train=_CALIBRATION + count, test=0)
+    held = _CALIBRATION if len(data.train_x) == _CALIBRATION + count else min(_CALIBRATION, -(-len(data.train_x) // 4))
+    inputs = encoder(data.train_x, steps)
+    origin = f"{len(inputs) - held} training samples of {data.name}"
+    return Samples(origin=origin, inputs=inputs[held:], labels=data.train_y[held:]), inputs[:held]
 
 
 def _dataset(

@@ -26,6 +26,7 @@ __all__ = [
     "percent",
     "report_table",
     "resource_words",
+    "results_table",
     "span",
     "table",
 ]
@@ -171,6 +172,27 @@ def boards_rows() -> list[dict[str, Any]]:
         {**{field: getattr(board, field) for field in fields}, "default_clock_mhz": board.default_clock_hz / 1e6}
         for board in BOARDS.values()
     ]
+
+
+def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Networks, and what they reach and cost; the page has more."""
+    columns = ("network", "data set", "samples", "float", "integer", "bits", "steps", "spikes", "SOPs", "measured")
+    cells = [
+        (
+            row["network"],
+            row["dataset"],
+            row["samples"],
+            percent(row["float_accuracy"]),
+            percent(row["accuracy"]),
+            row["weight_bits"],
+            row["steps"],
+            f"{row['spikes_per_sample']:,.1f}",
+            f"{row['sops_per_sample']:,.0f}",
+            row["date"],
+        )
+        for row in rows
+    ]
+    return table("Results, on all test samples", columns, cells, left=("data set",))
 
 
 def report_table(report: Mapping[str, Any]) -> Table:

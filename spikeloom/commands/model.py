@@ -1,13 +1,15 @@
 """Verbs up to the integer network: recipes, train, check, quantize, evaluate."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from ..options import Data, Inputs, Json, Model, Out, integers_of, samples_of, workspace_of
+from quant.calibrate import METHODS
+
+from ..options import Data, Inputs, Json, Model, Out, integers_of, samples_of, width_list, widths_of, workspace_of
 from ..screen import Screen
-from ..source import find_source
+from ..source import Source, UsageError, find_source
 from ..workspace import Workspace
 
 __all__ = ["check", "evaluate", "quantize", "recipes", "train"]
@@ -24,6 +26,9 @@ def recipes(as_json: Json = False) -> None:
 def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="One of `spikeloom recipes`.")],
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="A float network: train it on with integers, and nothing else.")
+    ] = None,
     data: Data = None,
     out: Out = None,
     as_json: Json = False,
@@ -39,7 +44,7 @@ def train(
         def report(stage: str, epoch: int, epochs: int, loss: float, accuracy: float) -> None:
             advance(f"Training, {stage}\nloss {loss:.4f}, {accuracy:.2%} right", epoch, epochs)
 
-        result = pipeline.train(recipe, workspace, seed=seed, folder=data, report=report)
+        result = pipeline.train(recipe, workspace, seed=seed, folder=data, start=start, report=report)
     values = {"recipe": recipe, "seed": seed, **vars(result)}
     words = {
         "float network": f"{result.model}, accuracy {percent(result.float_accuracy)}",
@@ -73,13 +78,29 @@ def check(model: Model, data: Data = None, as_json: Json = False) -> None:
 
 def quantize(
     model: Model,
-    weight_bits: Annotated[int | None, typer.Option("--weight-bits", help="2 to 8; default: as trained, or 4.")] = None,
+    weight_bits: Annotated[
+        str | None,
+        typer.Option(
+            "--weight-bits", help="2 to 16, ternary, or by population, hidden=4,output=6; default: as trained, or 4."
+        ),
+    ] = None,
     decay_bits: Annotated[int | None, typer.Option("--decay-bits", help="0 to 24; default: as trained, or 8.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option("--method", help=f"Calibration: {', '.join(METHODS)}; default: active, or mse without samples."),
+    ] = None,
+    sweep: Annotated[bool, typer.Option("--sweep", help="Try widths, and find the narrowest for every layer.")] = False,
+    bits: Annotated[str, typer.Option("--bits", help="Widths to try, with --sweep.")] = "2,3,4,6,8",
+    within: Annotated[float, typer.Option("--within", help="Points of accuracy that may be lost, with --sweep.")] = 0.5,
+    samples: Annotated[
+        int, typer.Option("--samples", help="Training samples to choose with, at most, with --sweep.")
+    ] = 1000,
+    apply: Annotated[bool, typer.Option("--apply", help="Save the network that --sweep has chosen.")] = False,
     data: Data = None,
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Round a float network to integers."""
+    """Round a float network to integers, or sweep over the widths of its weights."""
     from quant.report import quantization_table
 
     from .. import pipeline
@@ -87,14 +108,51 @@ def quantize(
     screen = Screen(as_json=as_json)
     source = find_source(model)
     workspace = workspace_of(source, out)
+    if sweep:
+        if weight_bits is not None or method is not None:
+            raise UsageError(
+                "Options --weight-bits and --method must not be given with --sweep, which finds the widths"
+            )
+        _sweep(
+            source,
+            workspace,
+            screen,
+            bits=width_list(bits),
+            within=within / 100,
+            samples=samples,
+            decay_bits=decay_bits,
+            data=data,
+            apply=apply,
+        )
+        return
     with screen.busy("Quantizing"):
         network, report = pipeline.quantize(
-            source, workspace, weight_bits=weight_bits, decay_bits=decay_bits, data=data
+            source, workspace, weight_bits=widths_of(weight_bits), decay_bits=decay_bits, method=method, data=data
         )
     values = {"network": str(workspace.network), "name": network.name, "digest": network.digest, **report.as_dict()}
     screen.show(values, quantization_table(report), f"Integer network: {workspace.network}")
     for warning in report.warnings:
         screen.say(f"Warning: {warning}")
+
+
+def _sweep(source: Source, workspace: Workspace, screen: Screen, **options: Any) -> None:
+    from ..sweep import sweep, sweep_table
+
+    with screen.progress() as advance:
+        result = sweep(source, workspace, progress=advance, **options)
+    test, chosen = result.test, result.sweep.chosen
+    screen.show(
+        result.as_dict(),
+        sweep_table(result),
+        f"Chosen, on all {test.samples} test samples: {test.accuracy:.2%}, float {result.float_test_accuracy:.2%}",
+        f"Files: {', '.join(map(str, result.files))}",
+    )
+    if not result.sweep.met:
+        screen.say(f"Warning: no widths tried lose at most {100 * result.sweep.within:g} points; give wider ones")
+    for warning in chosen.warnings:
+        screen.say(f"Warning: {warning}")
+    if not any(path.suffix == ".svg" for path in result.files):
+        screen.say("No plot without matplotlib: pip install 'spikeloom[report]'")
 
 
 def evaluate(
