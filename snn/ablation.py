@@ -12,8 +12,7 @@ from .datasets import Dataset
 from .encode import Encoder
 from .network import SpikingNetwork
 from .recipes import TtfsRecipe
-from .samples import Samples
-from .train import Report, answers, fit
+from .train import Report, answers, fit, samples_of
 
 __all__ = ["PARTS", "Outcome", "Variant", "ablate", "variants", "with_parts"]
 
@@ -112,14 +111,7 @@ def ablate(
 
 def _outcome(recipe: TtfsRecipe, data: Dataset, variant: Variant, seeds: int, report: Report | None) -> Outcome:
     made = with_parts(recipe, variant.parts)
-    samples = Samples(
-        pixels=data.train_x,
-        labels=data.train_y,
-        shape=data.shape,
-        high=data.high,
-        encoder=Encoder.parse(made.encoder),
-        steps=made.steps,
-    )
+    samples = samples_of(made, data)
     measured = []
     for seed in range(seeds):
         torch.manual_seed(seed)

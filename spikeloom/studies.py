@@ -40,7 +40,7 @@ class Study:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values of it."""
-        return asdict(self)
+        return {**asdict(self), "columns": list(self.columns), "rows": [list(row) for row in self.rows]}
 
     def as_table(self) -> Table:
         """For a terminal; left-flush where all are strings."""
@@ -63,6 +63,7 @@ def bars(path: Path, *, title: str, names: Sequence[str], series: Sequence[Seque
     None if matplotlib is not installed.
     """
     try:
+        from matplotlib import rc_context
         from matplotlib.figure import Figure
     except ImportError:
         return None
@@ -79,6 +80,8 @@ def bars(path: Path, *, title: str, names: Sequence[str], series: Sequence[Seque
     axes.set_xlabel(unit)
     axes.set_title(title)
     file = io.BytesIO()
-    figure.savefig(file, format="svg", metadata={"Date": None})
+    # Words stay words, and the same plot is the same file.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": path.stem}):
+        figure.savefig(file, format="svg", metadata={"Date": None})
     write_beside(path, file.getvalue())
     return path

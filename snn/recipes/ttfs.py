@@ -42,7 +42,7 @@ TTFS = tuple(
         summary=f"{title}, convolutions, one spike a neuron, the first to spike answers",
         dataset=dataset,
         encoder="direct>>4",
-        layers="24C5s2-48C3s2-128",
+        layers="32C5s3-64C3s2-128",
         steps=4,
         weight_norm=True,
         affine=True,
@@ -57,8 +57,8 @@ TTFS = tuple(
         **options,
     )
     for short, title, dataset, options in (
-        ("mnist", "MNIST", "mnist", {"shift": 2, "epochs": 8, "qat_epochs": 2}),
-        ("fashion", "Fashion-MNIST", "fashion-mnist", {"shift": 1, "flip": True, "epochs": 11, "qat_epochs": 3}),
+        ("mnist", "MNIST", "mnist", {"shift": 2, "epochs": 6, "qat_epochs": 1}),
+        ("fashion", "Fashion-MNIST", "fashion-mnist", {"shift": 1, "flip": True, "epochs": 9, "qat_epochs": 2}),
     )
 )
 
@@ -67,16 +67,16 @@ _ABLATION = TtfsRecipe(
     summary="Fashion-MNIST, small, for the ablation of ETTFS",
     dataset="fashion-mnist",
     encoder="direct>>4",
-    layers="12C5s2-AP2-24C3-AP2-64",
+    layers="12C5s3-AP2-24C3-AP2-64",
     steps=8,
     weight_norm=True,
     affine=True,
     loss_gain=8.0,
     output_bias=0.2,
     sparsity=0.0,
-    epochs=8,
+    epochs=10,
     batch=64,
-    lr=3e-3,
+    lr=5e-3,
     warm_up=0.5,
     qat_epochs=0,
 )
