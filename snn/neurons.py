@@ -208,7 +208,9 @@ class LIF(Neuron):
     def at_once(self, currents: Tensor) -> Tensor:
         return self._all_steps(currents, None)
 
-    def _all_steps(self, currents: Tensor, k: Tensor | None, scale_reset: bool = False) -> Tensor:
+    def _all_steps(
+        self, currents: Tensor, k: Tensor | None, scale_reset: bool = False, dead_learn: bool = True
+    ) -> Tensor:
         like = currents[0]
         rule = Rule(
             threshold=_spread(self.threshold, like),
@@ -217,6 +219,7 @@ class LIF(Neuron):
             reset_value=self.reset_value,
             detach_reset=self.detach_reset,
             scale_reset=scale_reset,
+            dead_learn=dead_learn,
             surrogate=self.surrogate,
         )
         return leaky(currents, _spread(self.leak, like), _spread(self.loss, like), k, rule)
@@ -268,6 +271,9 @@ class KLIF(LIF):
         Carry on a membrane that k did not scale.
     k : float
         Where the slope starts.
+    dead_learn : bool
+        Let the gradient of a spike through where the membrane is rectified, so that a neuron that is below 0 learns,
+        too. False: none goes through, as the authors have it.
     tau, decay_input, reset, reset_value, detach_reset, learn_leak, leaks, threshold, surrogate, recurrent
         See :class:`LIF`; ``decay_input`` is true by default, as the authors have it.
     """
@@ -277,6 +283,7 @@ class KLIF(LIF):
         *,
         scale_reset: bool = False,
         k: float = 1.0,
+        dead_learn: bool = True,
         tau: float = 2.0,
         decay_input: bool = True,
         reset: str = "zero",
@@ -300,21 +307,25 @@ class KLIF(LIF):
             surrogate=surrogate,
             recurrent=recurrent,
         )
-        self.scale_reset = scale_reset
+        self.scale_reset, self.dead_learn = scale_reset, dead_learn
         self.k = nn.Parameter(torch.tensor(float(k)))
 
     def at_once(self, currents: Tensor) -> Tensor:
         # What k = 0 scaled away cannot be had back from H.
-        return self._all_steps(currents, self.k, self.scale_reset) if self.k else self.step_by_step(currents)
+        return (
+            self._all_steps(currents, self.k, self.scale_reset, self.dead_learn)
+            if self.k
+            else self.step_by_step(currents)
+        )
 
     def step(self, current: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         total = self.k * self.charge(current, state[0])
-        # The threshold is positive: this spikes as the rectified membrane does, and a dead neuron still learns.
-        spike = self.fire(total)
-        total, threshold = torch.relu(total), _spread(self.threshold, total)
+        held, threshold = torch.relu(total), _spread(self.threshold, total)
+        # The threshold is positive, so that both spike alike.
+        spike = self.fire(total if self.dead_learn else held)
         if self.scale_reset:
-            return spike, (self.after(total / self.k, spike, threshold / self.k),)
-        return spike, (self.after(total, spike, threshold),)
+            return spike, (self.after(held / self.k, spike, threshold / self.k),)
+        return spike, (self.after(held, spike, threshold),)
 
 
 class TTFS(Neuron):

@@ -33,6 +33,7 @@ class Rule:
     reset_value: float
     detach_reset: bool
     scale_reset: bool
+    dead_learn: bool
     surrogate: Surrogate
 
     def keep(self, total: Tensor, spike: Tensor, k: Number | None, amount: Number, *, out: Tensor) -> Tensor:
@@ -147,9 +148,11 @@ class _Leaky(torch.autograd.Function):
                             of_k -= (later * held).sum() / k**2
                             later.div_(k)
                         later.mul_(total > 0)
-                    torch.mul(rule.surrogate.slope(total - rule.threshold), of_spike, out=result).add_(later)
-                else:
-                    torch.mul(rule.surrogate.slope(total - rule.threshold), of_spike, out=result)
+                torch.mul(rule.surrogate.slope(total - rule.threshold), of_spike, out=result)
+                if not rule.dead_learn:
+                    result.mul_(total > 0)
+                if step < len(totals) - 1:
+                    result.add_(later)
                 if of_k is not None:
                     of_k += (result * total).sum() / k
                     result.mul_(k)

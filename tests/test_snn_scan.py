@@ -28,6 +28,7 @@ NEURONS = {
     "klif": lambda **options: KLIF(k=1.3, **options),
     "klif, negative k": lambda **options: KLIF(k=-1.3, **options),
     "klif, whole input": lambda **options: KLIF(k=0.7, tau=3.0, decay_input=False, **options),
+    "klif as published": lambda **options: KLIF(k=1.3, dead_learn=False, **options),
     "klif, scaled reset": lambda **options: KLIF(k=1.3, scale_reset=True, **options),
     "klif, scaled reset, learned leaks": lambda **options: KLIF(
         k=0.8, scale_reset=True, learn_leak=True, leaks=3, threshold=torch.tensor([0.4, 0.5, 0.6]), **options
