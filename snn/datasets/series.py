@@ -38,7 +38,6 @@ def load(name: str, folder: Path | None, train: int | None, test: int | None) ->
         name,
         installed if folder is None and installed is not None else folder,
         there=lambda place: (place / f"{stem}_TRAIN.ts").is_file(),
-        way="install spikeloom[series]",
         files=f"{stem}_TRAIN.ts and {stem}_TEST.ts",
     )
     train_x, train_names, classes = read_ts(folder / f"{stem}_TRAIN.ts")
