@@ -13,6 +13,7 @@ from quant.errors import SpikeloomError
 
 from . import __version__
 from .commands import board, data, exchange, hardware, model, results, study
+from .importing import importing
 
 __all__ = ["app", "main"]
 
@@ -77,14 +78,14 @@ for _verb in (
     data.data,
     model.recipes,
     model.train,
-    model.check,
-    model.quantize,
-    model.evaluate,
+    importing(model.check),
+    importing(model.quantize),
+    importing(model.evaluate),
     results.results,
-    exchange.export,
-    hardware.generate,
-    hardware.cosim,
-    hardware.build,
+    importing(exchange.export),
+    importing(hardware.generate),
+    importing(hardware.cosim),
+    importing(hardware.build),
     board.flash,
     board.run,
     board.report,

@@ -1,21 +1,22 @@
 """Source: what the argument MODEL of the command line names."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from quant import importers
 from quant.errors import SpikeloomError
 from quant.file import content_of, load_network
+from quant.importers.options import ImportOptions
 from quant.ir import Network
 from quant.model import FloatNetwork, load_model
 from snn.recipes import RECIPES, Recipe
 
-if TYPE_CHECKING:
-    from quant.importers.options import ImportOptions
-
-__all__ = ["CHECKPOINTS", "NETWORK_FILE", "Source", "UsageError", "checkpoint", "find_source"]
+__all__ = ["CHECKPOINTS", "NETWORK_FILE", "Source", "UsageError", "checkpoint", "find_source", "imports"]
 
 #: Folder of the checkpoints that come with the package.
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "snn" / "checkpoints"
@@ -29,6 +30,10 @@ _FOREIGN = {
     ".onnx": "ONNX",
     ".safetensors": "safetensors",
 }
+
+
+#: What the user has said of a network of another tool: options, and the file of its weights.
+_IMPORTS: ContextVar[tuple[ImportOptions | None, Path | None]] = ContextVar("imports", default=(None, None))
 
 
 class UsageError(SpikeloomError, ValueError):
@@ -72,44 +77,52 @@ class Source:
         return None if self.reference_path is None else load_model(self.reference_path)
 
 
-def find_source(argument: str, *, root: Path = Path("build"), options: "ImportOptions | None" = None) -> Source:
-    """What ``argument`` names; its folder is below ``root``, or that of a ``network.npz``.
+@contextmanager
+def imports(options: ImportOptions | None, weights: Path | None = None) -> Iterator[None]:
+    """Within: what :func:`find_source` is told of networks of other tools."""
+    token = _IMPORTS.set((options, weights))
+    try:
+        yield
+    finally:
+        _IMPORTS.reset(token)
 
-    ``options`` are what a file of another tool does not say of its network.
+
+def find_source(argument: str, *, root: Path = Path("build")) -> Source:
+    """What ``argument`` names; its folder is below ``root``, or that of a ``network.npz``.
 
     Raises
     ------
     UsageError
-        If there is neither such a recipe nor such a file.
+        If there is neither such a recipe nor such a file, or an option does not go with it.
     FileError
         If the file is not a network, or not a whole one.
+    UnsupportedError
+        If a network of another tool cannot be kept as it is.
     """
+    path, (options, weights) = Path(argument), _IMPORTS.get()
+    if path.suffix == ".nir" or importers.is_python(argument):
+        model = importers.load(argument, options, weights=weights)
+        return Source(argument=argument, folder=root / model.name, model=model)
+    if options is not None or weights is not None:
+        raise UsageError(
+            f"Options of imported networks must go with a .nir file or package.module:factory, not with {argument}"
+        )
     if argument in RECIPES:
         return _of_recipe(RECIPES[argument], root)
-    path = Path(argument)
-    if path.suffix == ".nir":
-        return _of_nir(argument, path, options, root)
     if not path.exists():
         near = get_close_matches(argument, RECIPES, n=3) or list(RECIPES)
         raise UsageError(f"Model must be a file, or a recipe such as {', '.join(near)}, not {argument!r}")
     if path.suffix in _FOREIGN:
-        raise UsageError(
-            f"File {path} of {_FOREIGN[path.suffix]} cannot be imported; "
-            "rebuild the network with snn.layers and snn.neurons, and save what snn.export.to_float makes of it"
-        )
+        way_out = "export it as a NIR file, or rebuild it with snn.layers and snn.neurons"
+        if _FOREIGN[path.suffix] == "PyTorch":
+            way_out = f"name the Python that builds its network: package.module:factory --weights {path}"
+        raise UsageError(f"File {path} of {_FOREIGN[path.suffix]} does not say what the network is; {way_out}")
     if content_of(path) == "model":
         model = load_model(path)
         return Source(argument=argument, folder=root / _folder_name(model), model=model, reference_path=path)
     network = load_network(path)
     folder = path.parent if path.name == NETWORK_FILE else root / _folder_name(network)
     return Source(argument=argument, folder=folder, network=network)
-
-
-def _of_nir(argument: str, path: Path, options: "ImportOptions | None", root: Path) -> Source:
-    from quant.importers.nir import load_nir
-
-    model = load_nir(path, options)
-    return Source(argument=argument, folder=root / model.name, model=model)
 
 
 def checkpoint(recipe: Recipe, *, integers: bool, folder: Path = CHECKPOINTS) -> Path:
