@@ -3,7 +3,8 @@
 from math import prod
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from quant.errors import NetworkError
 from quant.model import FloatInput
@@ -65,7 +66,13 @@ def surrogate_of(recipe: SurrogateRecipe) -> Surrogate:
 def _convolution(part: Conv, channels: int, recipe: SurrogateRecipe, *, spikes: bool) -> list[nn.Module]:
     try:
         layer = Conv2d(
-            channels, part.channels, part.kernel, stride=part.stride, padding=part.padding, groups=part.groups
+            channels,
+            part.channels,
+            part.kernel,
+            stride=part.stride,
+            padding=part.padding,
+            groups=part.groups,
+            bias=recipe.bias,
         )
     except ValueError as error:
         raise ArchitectureError(f"Convolution to {part.channels} channels of {channels}: {error}") from None
@@ -77,7 +84,7 @@ def _dense(
 ) -> list[nn.Module]:
     dropped = [] if first or len(shape) > 1 or not recipe.dropout else [Dropout(recipe.dropout)]
     flat = [Flatten()] if len(shape) > 1 else []
-    linear = Linear(prod(shape), part.neurons)
+    linear = Linear(prod(shape), part.neurons, bias=last or recipe.bias)
     neuron = (
         Integrator(tau=recipe.output_tau)
         if last and recipe.decoder == "membrane"
@@ -95,17 +102,19 @@ def _normed(
     """
     channels, beta = len(layer.weight), recipe.output_bias if last else 0.0
     after: list[nn.Module] = [BatchNorm(channels)] if recipe.norm and not last else []
-    assert layer.bias is not None
+    if not last:
+        _spread(layer.weight, recipe)
     if isinstance(recipe, TtfsRecipe):
         if spikes and recipe.temporal_init:
             temporal_init(layer.weight, fan_in=layer.weight[0].numel(), steps=recipe.steps)
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
         if recipe.weight_norm:
             normalize_weights(layer, steps=recipe.steps if spikes else 1)
         if recipe.affine:
             layer.register_parameter("bias", None)
             return [*after, Affine(channels, beta=beta)]
-    if beta:
+    if beta and layer.bias is not None:
         nn.init.constant_(layer.bias, beta)
     return after
 
@@ -121,9 +130,20 @@ def _neuron(recipe: SurrogateRecipe, flat: int | None = None) -> Neuron:
         "reset": recipe.reset,
         "threshold": recipe.threshold,
         "surrogate": surrogate,
-        "recurrent": Linear(flat, flat, bias=False) if flat and recipe.recurrent else None,
+        "recurrent": _recurrent(flat, recipe) if flat and recipe.recurrent else None,
     }
     if recipe.neuron == "if":
         return IF(**shared)
     kind = KLIF if recipe.neuron == "klif" else LIF
     return kind(tau=recipe.tau, decay_input=recipe.decay_input, learn_leak=recipe.learn_leak, **shared)
+
+
+def _recurrent(neurons: int, recipe: SurrogateRecipe) -> Linear:
+    layer = Linear(neurons, neurons, bias=False)
+    _spread(layer.weight, recipe)
+    return layer
+
+
+def _spread(weights: Tensor, recipe: SurrogateRecipe) -> None:
+    with torch.no_grad():
+        weights *= recipe.spread

@@ -22,6 +22,10 @@ class SurrogateRecipe(Recipe):
         Learn how much the membranes of a layer keep, from ``tau`` on; of lif and klif.
     recurrent : bool
         Neurons of hidden dense layers also see the spikes of their own layer, of the step before.
+    bias : bool
+        Whether hidden neurons have a constant current. One that leaks little adds it up over all steps.
+    spread : float
+        What the weights of hidden layers start at, as a multiple of what PyTorch draws.
     decay_input : bool
         Divide the current by tau, too.
     reset : str
@@ -56,6 +60,8 @@ class SurrogateRecipe(Recipe):
     epochs, batch, lr, weight_decay
         Of the training in real numbers: AdamW, its rate rising for ``warm_up`` epochs, then falling to 0 along a
         cosine.
+    clip : float
+        Largest norm of the gradient of a batch; 0 leaves it as it is.
     qat_epochs, qat_lr
         Of the training with integers.
     """
@@ -63,6 +69,8 @@ class SurrogateRecipe(Recipe):
     tau: float = 2.0
     learn_leak: bool = False
     recurrent: bool = False
+    bias: bool = True
+    spread: float = 1.0
     decay_input: bool = False
     reset: str = "zero"
     threshold: float = 1.0
@@ -87,6 +95,7 @@ class SurrogateRecipe(Recipe):
     lr: float = 2e-3
     warm_up: float = 0.0
     weight_decay: float = 1e-3
+    clip: float = 0.0
     qat_epochs: int
     qat_lr: float = 1e-3
 
