@@ -23,6 +23,7 @@ from .datasets import Dataset, load
 from .encode import Encoder
 from .export import to_float
 from .loss import loss_of
+from .memory import keep_memory
 from .qat import IntegerTwin
 from .recipes import Recipe, SpideRecipe, SurrogateRecipe
 from .samples import Samples
@@ -226,6 +227,7 @@ def fit(
 
     ``forward`` takes inputs to the spikes (T, B, N) of every population, the output's last.
     """
+    keep_memory()
     random = np.random.default_rng(seed)
     torch.manual_seed(seed)
     optimizer = torch.optim.AdamW(_groups(module, recipe.weight_decay), lr=lr)
@@ -256,6 +258,8 @@ def fit(
             )
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+            if recipe.clip:
+                nn.utils.clip_grad_norm_(module.parameters(), recipe.clip)
             optimizer.step()
             schedule.step()
             losses += float(loss.detach()) * len(labels)
