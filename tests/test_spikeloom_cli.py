@@ -85,7 +85,7 @@ def test_check_lists_every_layer_and_writes_nothing(spikeloom, tiny):
 def test_check_of_an_integer_network_is_that_of_its_float_network(spikeloom, tiny, network):
     of_integers, of_floats = (spikeloom("check", path, "--json").json for path in (network, tiny))
     assert of_integers == {**of_floats, "warnings": []}
-    assert of_floats["warnings"] == ["Population output: a threshold moved by 24%; use more weight bits"]
+    assert of_floats["warnings"] == ["Population output: a threshold moved by 17%; use more weight bits"]
 
 
 def test_quantize_writes_the_network_and_what_was_rounded(spikeloom, tiny):
@@ -255,7 +255,7 @@ def test_a_network_file_that_is_truncated_altered_or_of_another_version(spikeloo
     whole = "is not a whole Spikeloom file: it is truncated, altered or of another kind"
     refused(spikeloom(verb, network), f"File {network} {whole}")
     altered = bytearray(data)
-    altered[len(data) // 2] ^= 0xFF
+    altered[data.index(b"PK\x03\x04", 4) - 5] ^= 0xFF  # within the first of the zipped files
     network.write_bytes(altered)
     found = spikeloom(verb, network)
     assert (found.code, found.out, found.err.count("\n")) == (2, "", 1)
@@ -283,7 +283,7 @@ def test_a_file_of_another_version(spikeloom, network, monkeypatch):
     refused(spikeloom("check", network), f"File {network} must have format version 1, not 7")
 
 
-@pytest.mark.parametrize("suffix", [".pt", ".nir", ".onnx"])
+@pytest.mark.parametrize("suffix", [".pt", ".onnx"])
 def test_files_that_cannot_be_imported(spikeloom, tmp_path, suffix):
     (tmp_path / f"model{suffix}").write_bytes(b"PK\x03\x04")
     found = spikeloom("check", f"model{suffix}")
