@@ -98,7 +98,7 @@ def test_hostile_event_file(tmp_path, data, message, unpacked):
         datasets.load("n-mnist", folder)
 
 
-@pytest.mark.parametrize("damage", ["cut", "data", "kind"])
+@pytest.mark.parametrize("damage", ["cut", "data", "kind", "packing"])
 def test_hostile_zip(tmp_path, damage):
     write_nmnist(tmp_path / "tree")
     zip_parts(tmp_path / "tree", into=tmp_path)
@@ -107,7 +107,10 @@ def test_hostile_zip(tmp_path, damage):
         member = archive.getinfo("Train/0/00010.bin")
     start, whole = member.header_offset + 30 + len(member.filename), path.read_bytes()
     damaged = {"cut": whole[:-30], "data": whole[:start] + b"\xff\xff" + whole[start + 2 :], "kind": b"no zip file"}
-    path.write_bytes(damaged[damage])
+    path.write_bytes(damaged.get(damage, b""))
+    if damage == "packing":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+            archive.writestr("Train/0/00001.bin", packed(FEW))
     with pytest.raises(DatasetError, match=rf"^File {path} is not a whole zip file: it is truncated or altered$"):
         datasets.load("n-mnist", tmp_path)
 
@@ -260,6 +263,7 @@ def test_gestures_that_nobody_wants_are_not_read(tmp_path):
     ("name", "text", "message"),
     [
         ("trials_to_train.txt", "../user01_lab.aedat", "must list recordings such as user01_lab.aedat, not '../user01"),
+        ("trials_to_train.txt", "user01\0.aedat", "must list recordings such as user01_lab.aedat, not 'user01"),
         ("trials_to_train.txt", "user09_lab.aedat", "user09_lab_labels.csv does not exist$"),
         ("trials_to_test.txt", "\n", "must hold 1 to 1048576 bytes of lines$"),
         ("trials_to_test.txt", "\xff", "must be text$"),

@@ -5,6 +5,7 @@ As published, in a folder: ``trials_to_train.txt`` and ``trials_to_test.txt`` na
 class 1 to 11. A sample is the events from a gesture's start up to its end; its time begins with it.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ _CLASSES = 11
 _LISTS = ("trials_to_train.txt", "trials_to_test.txt")
 _COLUMNS = ["class", "startTime_usec", "endTime_usec"]
 _MOST_TEXT = 1 << 20
+_TRIAL = re.compile(r"[A-Za-z0-9_-]{1,100}\.aedat")
 
 
 def load(name: str, folder: Path | None, train: int | None, test: int | None) -> Dataset:
@@ -57,7 +59,7 @@ def _read_part(folder: Path, part: str, most: int | None) -> tuple[Events, NDArr
         if most is not None and len(samples) >= most:
             break
         # A list is no way out of the folder.
-        if Path(trial).name != trial or not trial.endswith(".aedat"):
+        if _TRIAL.fullmatch(trial) is None:
             raise DatasetError(f"File {folder / part} must list recordings such as user01_lab.aedat, not {trial!r}")
         for label, sample in _gestures(folder / trial):
             labels.append(label)

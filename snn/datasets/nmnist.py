@@ -103,6 +103,8 @@ def _entries(source: Path, part: str) -> Iterator[list[_Entry]]:
             ]
             return
         with zipfile.ZipFile(source) as archive:
+            if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in archive.infolist()):
+                raise zipfile.BadZipFile
             yield [
                 _Entry(
                     number=number,

@@ -131,7 +131,7 @@ def _parted(path: Path) -> tuple[dict[str, str], list[tuple[int, str]]]:
         raise DatasetError(f"File {path} must be text") from None
     if len(text) > _MOST_BYTES:
         raise DatasetError(f"File {path} must hold at most {_MOST_BYTES} bytes")
-    header = {}
+    header: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         key, _, value = line.partition(" ")
         if key.lower() == "@data":
