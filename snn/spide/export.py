@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from math import floor, log2
 from typing import Any
 
@@ -16,7 +17,7 @@ from quant.rounding import round_amount, round_threshold, weight_limits
 
 from .network import FeedbackNetwork, Layer
 
-__all__ = ["Grid", "population_names", "to_float"]
+__all__ = ["Grid", "from_float", "population_names", "to_float"]
 
 _READOUT_BITS = 8
 
@@ -74,6 +75,22 @@ def to_float(
     )
 
 
+def from_float(network: FeedbackNetwork, model: FloatNetwork) -> FeedbackNetwork:
+    """The network with the weights and biases of the float network that :func:`to_float` made of its like."""
+    chain = (INPUT, *population_names(network))
+    weights = {(item.source, item.target): item.weights for item in model.connections}
+    named = {
+        "readout_weights": model.readout.weights * model.steps,
+        "readout_bias": model.readout.bias,
+    }
+    for index, (layer, ends) in enumerate(zip(network.layers, pairwise(chain), strict=True)):
+        named[f"weights{index}"] = weights[ends].astype(np.float32) * layer.projection.pool**2
+        named[f"bias{index}"] = np.broadcast_to(model[ends[1]].bias, layer.bias.shape)
+    if network.feedback is not None:
+        named["feedback"] = weights[chain[-1], chain[1]]
+    return network.with_tensors({name: _tensor(np.array(values)) for name, values in named.items()})
+
+
 class Grid:
     """The integers that a network becomes, as the real numbers that they are worth.
 
@@ -120,6 +137,8 @@ class Grid:
 
     def _weights(self, projection: Any, lsb: NDArray[np.float64]) -> Tensor:
         weights = projection.weights
+        if projection.kind == "dense" and lsb.size > 1:
+            lsb = np.repeat(lsb, len(weights) // lsb.size)
         shape = [1] * weights.ndim
         shape[projection.kind == "conv_transpose2d"] = lsb.size
         grid = _tensor(lsb * projection.pool**2).reshape(shape)
@@ -140,4 +159,4 @@ def _packed(connection: Synapses) -> Synapses:
 
 
 def _tensor(values: NDArray[Any]) -> Tensor:
-    return torch.from_numpy(np.asarray(values, np.float32))
+    return torch.from_numpy(np.array(values, np.float32))
