@@ -182,6 +182,7 @@ def test_the_metadata_say_what_nir_does_not(tmp_path):
         ({"ternary": True}, "Population n fires negative spikes too, which NIR cannot carry; keep the network in"),
         ({"reset": "latch"}, "Population n fires once a sample"),
         ({"decay": 1.2}, "Population n has a decay above 1"),
+        ({"aftermath": "mute"}, "Population n has an aftermath, 'mute',"),
         ({"decay": np.array([1.0, 0.5, 0.5, 0.5, 0.5])}, "Population n has neurons that leak and others that do not"),
         ({"current_decay": 1.0}, "Population n is of second order and does not leak"),
         ({"kind": "conv_transpose2d", "shape": (1, 3, 4)}, "Population n has an incoming conv_transpose2d"),

@@ -138,6 +138,7 @@ class _Export:
             (population.ternary, "fires negative spikes too"),
             (population.reset == "latch", "fires once a sample"),
             (population.decay.max() > 1, "has a decay above 1"),
+            (population.aftermath != "none", f"has an aftermath, {population.aftermath!r},"),
         ):
             if given:
                 raise UnsupportedError(f"{what} {feature}, {_CANNOT}")
