@@ -1,12 +1,12 @@
 """Feedback networks: layers in a row, and a connection from the last back to the first.
 
-They are written ``64C5s2-64C5 (F64C3u2)``: layers as in :mod:`snn.architecture`, and after an F the feedback:
+They are written ``64C5s2-64C5s2-64C5`` and ``F64C3u2``: layers as in :mod:`snn.architecture`, and the feedback:
 
-``nCk``
+``FnCk``
     A convolution back to a first layer of n channels, of as many rows and columns as the last.
-``nCkuS``
+``FnCkuS``
     A transposed convolution back to a first layer S times as large.
-``n``
+``Fn``
     Dense, back to a first layer of n neurons.
 """
 
@@ -121,7 +121,7 @@ def build_network(
     Parameters
     ----------
     layers, feedback : str
-        See above; no feedback if empty.
+        See :mod:`snn.spide.network`; no feedback if empty.
     shape : tuple of int
         Of the input, ``(channels, rows, columns)``; a first dense layer sees it flattened.
     classes : int
