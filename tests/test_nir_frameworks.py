@@ -43,9 +43,10 @@ def spikes_of(net, layers, inputs):
         )
         for name in layers
     ]
+    dtype = next(net.parameters()).dtype
     with torch.no_grad():
         for step in range(STEPS):
-            net(torch.tensor(inputs[:, step]).float())
+            net(torch.tensor(inputs[:, step]).to(dtype))
     for hook in hooks:
         hook.remove()
     return {name: torch.stack(every, 1).flatten(2).numpy() for name, every in heard.items()}
@@ -135,7 +136,9 @@ def test_leaky_with_a_reset_at_once(snn, tmp_path):
 def test_recurrent_leaky(snn, everyone, mechanism, tmp_path):
     rng = np.random.default_rng(4)
     wiring = {"linear_features": 6} if everyone else {"all_to_all": False, "V": full(6, 0.5)}
-    loop = snn.RLeaky(full(6, 0.5), threshold=full(6, 1.0), init_hidden=True, reset_mechanism=mechanism, **wiring)
+    # A late reset to zero also drops what arrives in that step, which NIR has no word for.
+    fields = {"init_hidden": True, "reset_mechanism": mechanism, "reset_delay": mechanism == "subtract"}
+    loop = snn.RLeaky(full(6, 0.5), threshold=full(6, 1.0), **fields, **wiring)
     net = nn.Sequential(
         nn.Linear(8, 6),
         loop,
@@ -143,6 +146,9 @@ def test_recurrent_leaky(snn, everyone, mechanism, tmp_path):
         snn.Leaky(full(4, 0.5), init_hidden=True, threshold=full(4, 1.0), reset_mechanism=mechanism),
     )
     dyadic(net, rng)
+    with torch.no_grad():
+        net[2].weight.abs_()
+        net[2].bias.abs_()
     inputs = events(rng, 8)
     path = snntorch_path(net, (8,), tmp_path)
     expected = spikes_of(net, snntorch_layers(net), inputs)
@@ -223,10 +229,11 @@ def test_neurons_of_spikingjelly(jelly, kind, fields, seed, tmp_path):
     for index in (0, 2):
         dyadic(net[index], rng)
     with torch.no_grad():
-        net[2].weight *= 2
+        net[2].weight.abs_().mul_(8)
     path = jelly_path(net, (8,), tmp_path)
     inputs = events(rng, 8)
     reset_jelly(net)
+    net.double()
     check_same(spikes_of(net, ["1", "3"], inputs), path, inputs, {"compare": ">="})
 
 
@@ -247,6 +254,7 @@ def test_a_convolution_of_spikingjelly(jelly, tmp_path):
     path = jelly_path(net, (1, 6, 6), tmp_path)
     inputs = events(rng, 1, 6, 6)
     reset_jelly(net)
+    net.double()
     check_same(spikes_of(net, ["1", "4", "7"], inputs), path, inputs, {"compare": ">="})
 
 
