@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .aftermath import without_aftermaths
 from .calibrate import as_float, bits_of, measured_ranges, with_scales
 from .correction import bias_corrected
 from .errors import NetworkError
@@ -83,6 +84,8 @@ def quantize(
     ------
     NetworkError
         Naming the population and what cannot be rounded.
+    UnsupportedError
+        If the integers have no such neuron; see :mod:`quant.aftermath`.
     """
     for value, what, least, most in (
         (decay_bits, "Decay bits", 0, _MOST_DECAY_BITS),
@@ -93,6 +96,7 @@ def quantize(
             raise NetworkError(f"{what} must be between {least} and {most}, not {value!r}")
     if correct and inputs is None:
         raise NetworkError("Bias correction needs calibration samples")
+    model, remarks = without_aftermaths(model, inputs)
     bits = bits_of(model, weight_bits)
     scaled = with_scales(model, weight_bits=bits, method=method, inputs=inputs)
     if correct and inputs is not None:
@@ -112,7 +116,9 @@ def quantize(
         draft,
         populations=tuple(railed(item, rails[item.name].state, rails[item.name].current) for item in draft.populations),
     )
-    reports = tuple(_report(model, scaled, network, rails[name], name) for name in network.order)
+    reports = tuple(
+        _warned(_report(model, scaled, network, rails[name], name), remarks.get(name)) for name in network.order
+    )
     return network, QuantizationReport(populations=reports)
 
 
@@ -267,6 +273,11 @@ def _report(model: FloatNetwork, scaled: FloatNetwork, network: Network, rails: 
         warnings=(),
     )
     return replace(report, warnings=tuple(f"Population {name}: {words}" for words in _warnings(report, decays)))
+
+
+def _warned(report: PopulationReport, words: str | None) -> PopulationReport:
+    told = () if words is None else (f"Population {report.name}: {words}",)
+    return replace(report, warnings=report.warnings + told)
 
 
 def _error(got: Any, wanted: Any, reference: Any) -> float:
