@@ -6,6 +6,8 @@ with ``scale_reset``, into the threshold.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,13 +19,13 @@ from torch.nn.utils import parametrize
 from quant.assembly import Assembly
 from quant.errors import UnsupportedError
 from quant.fold import Fold
-from quant.graph import INPUT
+from quant.graph import INPUT, Shape
 from quant.model import FloatNetwork, FloatReadout
 
 from .ettfs import Affine
 from .integrator import Integrator
-from .layers import AvgPool2d, BatchNorm, Conv2d, Dropout, Flatten, Linear
-from .network import SpikingNetwork
+from .layers import AvgPool2d, BatchNorm, Conv2d, ConvTranspose2d, Dropout, Flatten, Linear, MaxPool2d, Vote
+from .network import Link, SpikingNetwork
 from .neurons import KLIF, LIF, TTFS, Neuron
 
 __all__ = ["to_float"]
@@ -32,7 +34,12 @@ Floats = NDArray[np.float64]
 
 
 def to_float(
-    network: SpikingNetwork, *, name: str, readout: str = "count", metadata: Mapping[str, Any] | None = None
+    network: SpikingNetwork,
+    *,
+    name: str,
+    readout: str = "count",
+    reduce: str = "last",
+    metadata: Mapping[str, Any] | None = None,
 ) -> FloatNetwork:
     """Float network that spikes as ``network`` does in evaluation.
 
@@ -42,7 +49,10 @@ def to_float(
     name : str
         Letters, digits and underscores.
     readout : str
-        ``"count"`` or ``"first_spike"`` of the last neuron.
+        ``"count"``, ``"first_spike"`` or, of an ``Integrator``, ``"membrane"`` of the last neuron; ``"linear"``: what
+        the network's own readout makes of its rates.
+    reduce : str
+        Of ``"membrane"``: ``"last"``, ``"sum"`` or ``"max"``.
     metadata : mapping, optional
 
     Raises
@@ -50,22 +60,94 @@ def to_float(
     UnsupportedError
         Naming the layer, if the integer contract has no place for it.
     """
-    assembly, fold = Assembly(), Fold(INPUT, network.input.shape)
-    names = iter(_names(len(network.neurons)))
-    for index, layer in enumerate(network.layers):
-        if isinstance(layer, Neuron):
-            fold = _add(assembly, layer, fold, next(names), str(index))
-        else:
-            kind = _kind(layer)
-            _grow(fold, layer, f"Layer {index} ({kind})")
-            assembly.note(str(index), kind, "nothing" if isinstance(layer, (Dropout, Flatten)) else "weights")
+    assembly = Assembly()
+    ends = _grown(network, assembly)
+    for number, (neuron, end) in enumerate(zip(network.neurons, ends, strict=True)):
+        for row in end.rows:
+            assembly.note(*row)
+        folds = [(end.fold, 0)]
+        for index, link in enumerate(network.links):
+            assert isinstance(link, Link)
+            if link.target == number:
+                source = ends[link.source]
+                folds.append((_linked(source, link, f"Link {index}"), link.delay))
+                assembly.note(f"link {index}", "Link", f"connection {source.name} -> {end.name}, delay {link.delay}")
+        _add(assembly, neuron, end, folds)
     return assembly.network(
         name=name,
         steps=network.steps,
         input=network.input,
-        readout=FloatReadout(population=fold.source, kind=readout),
+        readout=_readout(network, ends[-1], readout, reduce),
         metadata=metadata,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _End:
+    """Where a row of layers ends in neurons: population ``name`` of ``shape``, layer number ``layer``."""
+
+    rows: list[tuple[str, str, str]]
+    name: str
+    layer: int
+    fold: Fold
+    shape: Shape
+
+    def out(self, what: str) -> Fold:
+        """The fold that leads out of the neurons."""
+        after = Fold(self.name, self.shape)
+        after.reshape(self.fold.shape, what=what)
+        return after
+
+
+def _grown(network: SpikingNetwork, assembly: Assembly) -> list[_End]:
+    """The rows between the neurons, folded."""
+    ends: list[_End] = []
+    index, fold = 0, Fold(INPUT, network.input.shape)
+    for wanted, row in zip(_names(len(network.neurons)), network.rows, strict=True):
+        notes: list[tuple[str, str, str]] = []
+        for layer in row:
+            kind = _kind(layer)
+            _grow(fold, layer, f"Layer {index} ({kind})")
+            notes.append((str(index), kind, "nothing" if isinstance(layer, (Dropout, Flatten)) else "weights"))
+            index += 1
+        shape = fold.target_shape
+        if fold.any_shape:
+            # Flattened maps that are added to flat neurons stay maps.
+            linked = [
+                _linked(ends[link.source], link, "Link")
+                for link in network.links_to(len(ends))
+                if link.source < len(ends)
+            ]
+            shape = next((other.target_shape for other in linked if not other.any_shape), shape)
+        end = _End(rows=notes, name=assembly.reserve(wanted), layer=index, fold=fold, shape=shape)
+        ends.append(end)
+        fold = end.out(f"Layer {index}")
+        index += 1
+    return ends
+
+
+def _linked(source: _End, link: Link, what: str) -> Fold:
+    fold = source.out(what)
+    for index, layer in enumerate(link.layers):
+        _grow(fold, layer, f"{what}, layer {index} ({_kind(layer)})")
+    return fold
+
+
+def _readout(network: SpikingNetwork, end: _End, kind: str, reduce: str) -> FloatReadout:
+    if kind != "linear":
+        return FloatReadout(population=end.name, kind=kind, reduce=reduce)
+    layer, outputs = network.readout, prod(end.shape)
+    if isinstance(layer, Vote):
+        if outputs % layer.voters:
+            raise UnsupportedError(f"Readout (Vote) of {layer.voters} must divide the {outputs} neurons it reads")
+        weights = np.kron(np.eye(outputs // layer.voters), np.full((1, layer.voters), 1 / layer.voters))
+        bias = None
+    elif isinstance(layer, Linear):
+        weights, bias = _numbers(layer.weight), _maybe(layer.bias)
+    else:
+        raise UnsupportedError(f"Readout must be Vote or Linear to be exported, not {type(layer).__name__}")
+    # Scores of rates are scores of counts, each spike worth a step's part.
+    return FloatReadout(population=end.name, kind=kind, weights=weights / network.steps, bias=bias)
 
 
 def _kind(layer: nn.Module) -> str:
@@ -100,8 +182,22 @@ def _grow(fold: Fold, layer: nn.Module, what: str) -> None:
             groups=inner.groups,
             what=what,
         )
+    elif isinstance(layer, ConvTranspose2d):
+        transposed = layer.inner
+        assert not isinstance(transposed.padding, str)
+        fold.conv_transpose2d(
+            _numbers(transposed.weight),
+            _maybe(transposed.bias),
+            stride=transposed.stride,
+            padding=transposed.padding,
+            output_padding=transposed.output_padding,
+            groups=transposed.groups,
+            what=what,
+        )
     elif isinstance(layer, AvgPool2d):
         fold.avg_pool(layer.kernel, what=what)
+    elif isinstance(layer, MaxPool2d):
+        fold.max_pool(layer.kernel, what=what)
     elif isinstance(layer, BatchNorm):
         norm = layer.inner
         assert norm.running_mean is not None
@@ -118,23 +214,18 @@ def _maybe(tensor: torch.Tensor | None) -> Floats | None:
     return None if tensor is None else _numbers(tensor)
 
 
-def _add(assembly: Assembly, neuron: Neuron, fold: Fold, wanted: str, layer: str) -> Fold:
-    """Add a layer of neurons; the fold that leads out of it."""
+def _add(assembly: Assembly, neuron: Neuron, end: _End, folds: list[tuple[Fold, int]]) -> None:
+    """Add a layer of neurons."""
     kind = type(neuron).__name__
-    what = f"Layer {layer} ({kind})"
+    what = f"Layer {end.layer} ({kind})"
     gain, fields = _constants(neuron, what)
-    name, shape = assembly.reserve(wanted), fold.target_shape
-    folds = [(fold, 0)]
     if neuron.recurrent is not None:
-        if not isinstance(neuron.recurrent, Linear) or len(shape) != 1:
+        if not isinstance(neuron.recurrent, Linear) or len(end.shape) != 1:
             raise UnsupportedError(f"{what} must be recurrent through a Linear layer of a flat shape")
-        loop = Fold(name, shape)
+        loop = Fold(end.name, end.shape)
         _grow(loop, neuron.recurrent, f"{what} recurrent")
         folds.append((loop, 1))
-    assembly.population(name, layer=layer, kind=kind, folds=folds, gain=gain, **fields)
-    after = Fold(name, shape)
-    after.reshape(fold.shape, what=what)
-    return after
+    assembly.population(end.name, layer=str(end.layer), kind=kind, folds=folds, gain=gain, shape=end.shape, **fields)
 
 
 def _constants(neuron: Neuron, what: str) -> tuple[Any, dict[str, Any]]:

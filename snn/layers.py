@@ -6,7 +6,9 @@ from torch.nn import functional
 
 from quant.errors import NetworkError
 
-__all__ = ["AvgPool2d", "BatchNorm", "Conv2d", "Dropout", "Flatten", "Linear", "MaxPool2d"]
+__all__ = ["AvgPool2d", "BatchNorm", "Conv2d", "ConvTranspose2d", "Dropout", "Flatten", "Linear", "MaxPool2d", "Vote"]
+
+Pair = int | tuple[int, int]
 
 
 class Linear(nn.Linear):
@@ -35,7 +37,10 @@ class _Framewise(nn.Module):
 
 
 class Conv2d(_Framewise):
-    """Cross-correlation of maps (T, B, C, H, W), as :class:`torch.nn.Conv2d` with zero padding."""
+    """Cross-correlation of maps (T, B, C, H, W), as :class:`torch.nn.Conv2d` with zero padding.
+
+    Maps of one dimension have H = 1, and a kernel of (1, k).
+    """
 
     inner: nn.Conv2d
 
@@ -43,10 +48,10 @@ class Conv2d(_Framewise):
         self,
         inputs: int,
         outputs: int,
-        kernel: int,
+        kernel: Pair,
         *,
-        stride: int = 1,
-        padding: int = 0,
+        stride: Pair = 1,
+        padding: Pair = 0,
         groups: int = 1,
         bias: bool = True,
     ) -> None:
@@ -55,10 +60,32 @@ class Conv2d(_Framewise):
         super().__init__(inner.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
 
 
+class ConvTranspose2d(_Framewise):
+    """Transposed convolution of maps (T, B, C, H, W), as :class:`torch.nn.ConvTranspose2d`."""
+
+    inner: nn.ConvTranspose2d
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: Pair,
+        *,
+        stride: Pair = 1,
+        padding: Pair = 0,
+        output_padding: Pair = 0,
+        groups: int = 1,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding, output_padding, groups=groups, bias=bias)
+        )
+
+
 class AvgPool2d(_Framewise):
     """Average of windows of ``kernel`` x ``kernel`` that do not overlap; what is left at the border is dropped."""
 
-    def __init__(self, kernel: int) -> None:
+    def __init__(self, kernel: Pair) -> None:
         super().__init__(nn.AvgPool2d(kernel))
         self.kernel = kernel
 
@@ -66,7 +93,7 @@ class AvgPool2d(_Framewise):
 class MaxPool2d(_Framewise):
     """Maximum of windows of ``kernel`` x ``kernel`` that do not overlap: of spikes, their OR."""
 
-    def __init__(self, kernel: int) -> None:
+    def __init__(self, kernel: Pair) -> None:
         super().__init__(nn.MaxPool2d(kernel))
         self.kernel = kernel
 
@@ -104,10 +131,21 @@ class Dropout(nn.Module):
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
         self.inner = nn.Dropout(p)
+        self._holds = False
+        self._mask: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        mask: Tensor = self.inner(torch.ones_like(x[:1]))
+        mask: Tensor = self.inner(torch.ones_like(x[:1])) if self._mask is None else self._mask
+        self._mask = mask if self._holds else None
         return x * mask
+
+    def hold(self) -> None:
+        """Drop the same until :meth:`release`: the steps of a sample come one by one."""
+        self._holds = True
+
+    def release(self) -> None:
+        """Draw anew in every pass."""
+        self._holds, self._mask = False, None
 
 
 class Flatten(nn.Module):
@@ -115,3 +153,18 @@ class Flatten(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(2)
+
+
+class Vote(nn.Module):
+    """Mean over the ``voters`` neurons that stand for each class, one class after another: (B, N) to (B, classes)."""
+
+    def __init__(self, voters: int) -> None:
+        super().__init__()
+        if voters < 1:
+            raise NetworkError(f"Voters must be at least 1, not {voters}")
+        self.voters = voters
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] % self.voters:
+            raise NetworkError(f"Voters must divide the {x.shape[-1]} neurons, not be {self.voters}")
+        return x.unflatten(-1, (-1, self.voters)).mean(-1)

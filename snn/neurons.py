@@ -27,7 +27,7 @@ from quant.errors import NetworkError
 from .scan import Number, Rule, latched, leaky
 from .surrogate import Sigmoid, Surrogate
 
-__all__ = ["IF", "KLIF", "LIF", "TTFS", "Neuron"]
+__all__ = ["IF", "KLIF", "LIF", "TTFS", "Neuron", "Stepper"]
 
 RESETS = ("zero", "subtract", "none")
 _SIGMOID = Sigmoid()
@@ -88,18 +88,10 @@ class Neuron(nn.Module):
 
     def step_by_step(self, currents: Tensor) -> Tensor:
         """Spikes of ``currents`` by :meth:`step`."""
-        state = self.start(currents[0])
-        spikes: list[Tensor] = []
-        membranes: list[Tensor] = []
+        stepper = Stepper(self)
         for current in currents:
-            if self.recurrent is not None:
-                current = current + self.recurrent(spikes[-1] if spikes else torch.zeros_like(current))
-            spike, state = self.step(current, state)
-            spikes.append(spike)
-            if self.record:
-                membranes.append(self.membrane(state).detach())
-        self.membranes = torch.stack(membranes) if self.record else None
-        return torch.stack(spikes)
+            stepper(current)
+        return stepper.spikes()
 
     def start(self, like: Tensor) -> tuple[Tensor, ...]:
         """State at the start of a sample, V first; of the shape of ``like``."""
@@ -116,6 +108,33 @@ class Neuron(nn.Module):
     def fire(self, total: Tensor) -> Tensor:
         """Step of H, (B, ...), at the threshold."""
         return self.surrogate(total - _spread(self.threshold, total))
+
+
+class Stepper:
+    """One sample of a neuron, a step a call: from currents (B, ...) to spikes."""
+
+    def __init__(self, neuron: Neuron) -> None:
+        self.neuron = neuron
+        self._state: tuple[Tensor, ...] = ()
+        self._spikes: list[Tensor] = []
+        self._membranes: list[Tensor] = []
+
+    def __call__(self, current: Tensor) -> Tensor:
+        neuron = self.neuron
+        if not self._state:
+            self._state = neuron.start(current)
+        if neuron.recurrent is not None:
+            current = current + neuron.recurrent(self._spikes[-1] if self._spikes else torch.zeros_like(current))
+        spike, self._state = neuron.step(current, self._state)
+        self._spikes.append(spike)
+        if neuron.record:
+            self._membranes.append(neuron.membrane(self._state).detach())
+        return spike
+
+    def spikes(self) -> Tensor:
+        """Spikes of all steps so far, (T, B, ...); the neuron is given their membranes if it records."""
+        self.neuron.membranes = torch.stack(self._membranes) if self.neuron.record else None
+        return torch.stack(self._spikes)
 
 
 def _spread(values: Number, like: Tensor) -> Number:
