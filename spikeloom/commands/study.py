@@ -45,3 +45,43 @@ def ettfs(
     screen.show(study.as_dict(), study.as_table(), f"Files: {', '.join(map(str, files))}")
     if plot is None:
         screen.say("No plot without matplotlib: pip install 'spikeloom[report]'")
+
+
+@app.command()
+def leakage(
+    task: Annotated[str, typer.Option("--task", help="mnist, digits, delayed-xor or nmnist.")] = "digits",
+    variants: Annotated[str | None, typer.Option("--variants", help="With commas between; default: all.")] = None,
+    epochs: Epochs = None,
+    samples: Annotated[
+        int | None, typer.Option("--samples", min=1, help="Training samples, the first so many.")
+    ] = None,
+    seeds: Seeds = 1,
+    data: Data = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Variants of leak, reset and recurrence on one task: accuracy, rates, other time bins, noise."""
+    from ..leakage import leakage as measured
+
+    screen = Screen(as_json=as_json)
+    folder = Path("build") / "study" if out is None else out
+    names = [] if variants is None else variants.split(",")
+    with screen.progress() as advance:
+
+        def report(stage: str, epoch: int, epochs: int, loss: float, accuracy: float) -> None:
+            advance(f"Training, {stage}\nloss {loss:.4f}, {accuracy:.2%} right", epoch, epochs)
+
+        study, values, plot = measured(
+            task,
+            folder=folder,
+            variants=[name.strip() for name in names],
+            epochs=epochs,
+            samples=samples,
+            seeds=seeds,
+            data=data,
+            report=report,
+        )
+    files = [folder / f"leakage-{task}.json", *([plot] if plot else [])]
+    screen.show(values, study.as_table(), f"Files: {', '.join(map(str, files))}")
+    if plot is None:
+        screen.say("No plot without matplotlib: pip install 'spikeloom[report]'")
