@@ -1,6 +1,7 @@
 """Layers that can never spike, found before anything is built of them."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quant.errors import NetworkError
 from quant.graph import INPUT, Synapses
@@ -50,7 +51,7 @@ def _most(model: FloatNetwork, connection: Synapses) -> Floats:
     return np.asarray(total) * model.lsb_of(connection.source)
 
 
-def _highest(model: FloatNetwork, name: str, drive: Floats) -> tuple[float, Floats]:
+def _highest(model: FloatNetwork, name: str, drive: Floats) -> tuple[float, NDArray[np.bool_]]:
     """Largest membrane before the comparison, and which neurons never get far enough."""
     population = model[name]
     number = {

@@ -4,6 +4,7 @@ import importlib
 import pickle
 import re
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,10 @@ def load_weights(module: nn.Module, path: Path) -> None:
         raise FileError(f"File {path} does not exist")
     way_out = "save the state dict alone, torch.save(model.state_dict(), file)"
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # Of old files, and of those that are refused below.
+            warnings.simplefilter("ignore")
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise FileError(f"File {path} holds more than numbers, and loading it could run code; {way_out}") from None
     except Exception as error:

@@ -15,6 +15,7 @@ from quant.model import FloatInput, FloatNetwork, FloatReadout
 from quant.ops import apply
 
 from .options import ImportOptions, maps_of
+from .torch_check import check_spikes
 from .torch_graph import STATIC, Trace, trace_module
 from .torch_values import TIME, Opaque, Record, Term, Value
 
@@ -51,6 +52,8 @@ def import_module(module: nn.Module, options: ImportOptions | None = None) -> Fl
     options : ImportOptions, optional
         What the module does not say. What is not given either is assumed, and told in ``metadata["assumptions"]``.
 
+    The network is run on a random input beside the module, and refused if a neuron spikes otherwise.
+
     Raises
     ------
     UnsupportedError
@@ -61,7 +64,10 @@ def import_module(module: nn.Module, options: ImportOptions | None = None) -> Fl
     options = options or ImportOptions()
     shape = options.input_shape or _first_shape(module)
     trace = trace_module(module, shape, steps=options.steps or _STEPS)
-    return _Builder(module, trace, shape, options).network()
+    builder = _Builder(module, trace, shape, options)
+    model = builder.network()
+    check_spikes(model, trace, builder.names)
+    return model
 
 
 def _first_shape(module: nn.Module) -> Shape:
