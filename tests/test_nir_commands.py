@@ -142,3 +142,20 @@ def test_all_that_cannot_be_generated_is_told():
 def test_an_account_that_a_file_has_bent():
     found = account(refused_network().metadata)
     assert (found.layers, found.assumptions) == ((("a", "b", "c"),), ())
+
+
+def test_options_leave_nothing_to_assume(spikeloom, tmp_path):
+    given = ("--dt", 1e-4, "--reset", "subtract", "--reset-delay", "--compare", ">", "--steps", 5)
+    found = spikeloom(
+        "check",
+        written(tmp_path / "small.nir"),
+        *given,
+        "--input-kind",
+        "current",
+        "--readout",
+        "first_spike",
+        "--json",
+    )
+    assert found.code == 0, found.err
+    assert (found.json["assumptions"], found.json["steps"]) == ([], 5)
+    assert (found.json["input"], found.json["readout"]) == ("4 values of kind current, 0 to 1", "first_spike of if2")

@@ -4,7 +4,7 @@ import pytest
 
 from quant.errors import UnsupportedError
 from quant.graph import Synapses
-from quant.importers.nir import load_nir
+from quant.importers.nir import from_nir, load_nir
 from quant.importers.nir_export import to_nir
 from quant.model import FloatInput, FloatNetwork, FloatPopulation, FloatReadout
 from quant.simulate import run_float
@@ -202,3 +202,14 @@ def test_nothing_half_written(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="cannot be written: No space left on device"):
         to_nir(single(tmp_path), tmp_path / "model.nir")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_biases_of_second_order_neurons_go_there_and_back(tmp_path):
+    one = np.ones(5)
+    rng = np.random.default_rng(6)
+    cell = nir.CubaLIF(tau_syn=2e-4 * one, tau_mem=4e-4 * one, r=4 * one, w_in=2 * one, v_leak=0 * one, v_threshold=one)
+    weights, bias = rng.normal(0, 0.5, (5, 6)), rng.normal(0.1, 0.1, 5)
+    graph = nir.NIRGraph.from_list(nir.Affine(weights, bias), cell)
+    first = from_nir(graph)
+    assert [item.name for item in first.populations] == ["cubalif_clock", "cubalif"]
+    assert check_same(first, returned(first, tmp_path)).spikes["cubalif"].any()
