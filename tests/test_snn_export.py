@@ -43,6 +43,13 @@ def assert_same_spikes(network, **options):
     return model
 
 
+def learned(neuron):
+    """The neuron with a leak that is no longer its time constant's."""
+    with torch.no_grad():
+        neuron.learned_leak += 0.4
+    return neuron
+
+
 NEURONS = {
     "if": IF,
     "if soft": lambda: IF(reset="subtract"),
@@ -52,7 +59,10 @@ NEURONS = {
     "lif soft, input decays": lambda: LIF(tau=3.0, reset="subtract", decay_input=True),
     "lif without reset": lambda: LIF(tau=3.0, reset="none"),
     "lif, other threshold": lambda: LIF(threshold=0.7),
+    "lif, learned leak": lambda: learned(LIF(tau=3.0, learn_leak=True, decay_input=True, reset_value=-0.3)),
+    "lif, no memory": lambda: LIF(tau=1.0, reset="none"),
     "klif": lambda: KLIF(k=1.7),
+    "klif, learned leak": lambda: learned(KLIF(k=1.3, tau=3.0, learn_leak=True)),
     "klif, small k": lambda: KLIF(k=0.6),
     "klif, whole input": lambda: KLIF(k=1.3, tau=3.0, decay_input=False),
     "klif soft": lambda: KLIF(k=1.4, reset="subtract"),
@@ -105,6 +115,29 @@ def test_neuron(name, kind):
 def test_recurrence(name):
     model = assert_same_spikes(dense(NEURONS[name], recurrent=True))
     assert [item.delay for item in model.connections] == [0, 1, 0, 1]
+
+
+def test_leaks_and_thresholds_of_each_neuron():
+    def make():
+        count = sizes.pop(0)
+        thresholds = torch.linspace(0.5, 1.5, count)
+        neuron = LIF(tau=3.0, learn_leak=True, leaks=count, threshold=thresholds, decay_input=True)
+        with torch.no_grad():
+            neuron.learned_leak += torch.linspace(-1, 1, count)
+        return neuron
+
+    sizes = [20, 6]
+    model = assert_same_spikes(dense(make))
+    assert model["hidden"].decay.shape == model["hidden"].threshold.shape == (20,)
+
+
+def test_leaks_of_each_channel():
+    torch.manual_seed(3)
+    neuron = KLIF(tau=2.0, k=1.2, learn_leak=True, leaks=4, threshold=torch.tensor([0.5, 0.7, 0.9, 1.1]))
+    with torch.no_grad():
+        neuron.learned_leak += torch.linspace(-1, 1, 4)
+    model = assert_same_spikes(livened(images([Conv2d(2, 4, 3), neuron])))
+    assert model["output"].decay.shape == (4,)
 
 
 def test_dyadic_ties_come_out_exactly():

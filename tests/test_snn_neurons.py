@@ -36,6 +36,10 @@ def trace(neuron, currents):
         (LIF(tau=4.0), [-1, 0], [0, 0], [-1, -0.75]),
         (LIF(tau=1.0), [0.75, 0.75], [0, 0], [0.75, 0.75]),
         (LIF(tau=2.0, reset="subtract"), [1.5, 0.75], [1, 1], [0.5, 0]),
+        # A learned leak starts at that of tau.
+        (LIF(tau=2.0, learn_leak=True), [0.5, 0.5, 0.25, 1], [0, 0, 0, 1], [0.5, 0.75, 0.625, 0]),
+        (LIF(tau=2.0, learn_leak=True, decay_input=True), [1, 1, 1.5], [0, 0, 1], [0.5, 0.75, 0]),
+        (LIF(tau=2.0, learn_leak=True, reset_value=-1.0), [0, 2, 0], [0, 1, 0], [-1, -1, -1]),
         # Membranes rest at the reset value and start there.
         (LIF(tau=2.0, reset_value=-1.0), [0, 2, 0], [0, 1, 0], [-1, -1, -1]),
         (LIF(tau=2.0, reset_value=-1.0), [1, 0], [0, 0], [0, -0.5]),
@@ -61,6 +65,20 @@ def trace(neuron, currents):
 def test_steps_by_hand(neuron, currents, spikes, membranes):
     neuron = neuron.double()
     assert trace(neuron, currents) == (spikes, membranes)
+
+
+def test_thresholds_and_leaks_of_each_channel():
+    neuron = LIF(tau=2.0, threshold=torch.tensor([1.0, 2.0]), learn_leak=True, leaks=2, reset="none")
+    with torch.no_grad():
+        neuron.learned_leak[1] = torch.tensor(3.0).log()
+    neuron.record = True
+    for shape in ((2,), (2, 3, 1)):
+        currents = torch.ones(3, 1, *shape)
+        spikes = neuron(currents)[:, 0].flatten(1)
+        first, last = spikes[:, 0], spikes[:, -1]
+        assert (first.tolist(), last.tolist()) == ([1, 1, 1], [0, 0, 1])
+        assert neuron.membranes[:, 0].flatten(1)[:, -1].tolist() == pytest.approx([1, 1.75, 2.3125])
+        assert neuron.membranes[:, 0].flatten(1)[:, 0].tolist() == pytest.approx([1, 1.5, 1.75])
 
 
 def test_just_below_the_threshold_is_silent():
@@ -153,6 +171,11 @@ def test_gradients_are_finite(neuron):
         (lambda: TTFS(threshold=float("nan")), "Threshold must be positive, not nan"),
         (lambda: LIF(tau=0.5), "Time constant tau must be at least 1 step, not 0.5"),
         (lambda: LIF(tau=float("nan")), "Time constant tau must be at least 1 step, not nan"),
+        (
+            lambda: LIF(tau=1.0, learn_leak=True),
+            "Time constant tau must be above 1 and finite for a learned leak, not 1.0",
+        ),
+        (lambda: LIF(threshold=torch.tensor([1.0, 0.0])), "Threshold must be positive, not 0.0"),
         (lambda: LIF(reset="hard"), "Reset must be one of zero, subtract, none, not 'hard'"),
         (lambda: LIF(reset="subtract", reset_value=1.0), "Reset value must be 0 with reset 'subtract', not 1.0"),
     ],

@@ -1,0 +1,71 @@
+"""Decoders against numbers worked by hand."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from quant.errors import NetworkError
+from snn.layers import Linear, Vote
+from snn.loss import DECODERS, logits_of, loss_of
+
+# One sample, two neurons, four steps: spikes of steps 1 and 3, and of step 2.
+SPIKES = torch.tensor([[0.0, 0.0], [1, 0], [0, 1], [1, 0]])[:, None]
+# Membranes, falling below 0.
+TOTALS = torch.tensor([[0.5, 1.0], [2.0, -1.0], [-1.0, 0.25]])[:, None]
+
+
+@pytest.mark.parametrize(
+    ("decoder", "values", "expected"),
+    [
+        ("count", SPIKES, [2, 1]),
+        ("linear", SPIKES, [3 / 4 + 1 / 4, 2 / 4]),
+        ("exponential", SPIKES, [1 / 3 + 1 / 27, 1 / 9]),
+        ("first_spike", SPIKES, [3 / 4, 2 / 4]),
+        ("rates", SPIKES, [2 / 4, 1 / 4]),
+        ("membrane", TOTALS, [-1.0, 0.25]),
+        ("membrane_sum", TOTALS, [1.5, 0.25]),
+        ("membrane_max", TOTALS, [2.0, 1.0]),
+    ],
+)
+def test_decoders(decoder, values, expected):
+    assert decoder in DECODERS
+    assert logits_of(values, decoder, gain=1.0, base=3.0)[0].tolist() == pytest.approx(expected)
+    assert logits_of(values, decoder, gain=2.0, base=3.0)[0].tolist() == pytest.approx([2 * item for item in expected])
+
+
+def test_rates_are_read_by_votes_or_weights():
+    spikes = torch.zeros(2, 1, 6)
+    spikes[0, 0, [0, 3]] = spikes[1, 0, [3, 4]] = 1
+    assert logits_of(spikes, "rates", gain=6.0, readout=Vote(2))[0].tolist() == pytest.approx([1.5, 3.0, 1.5])
+    layer = Linear(6, 2)
+    with torch.no_grad():
+        layer.weight.copy_(torch.arange(12.0).reshape(2, 6))
+        layer.bias.copy_(torch.tensor([0.5, -1.0]))
+    expected = [(0 + 3 + 3 + 4) / 2 + 0.5, (6 + 9 + 9 + 10) / 2 - 1]
+    assert logits_of(spikes, "rates", gain=1.0, readout=layer)[0].tolist() == pytest.approx(expected)
+
+
+def test_a_first_spike_takes_the_later_ones_away():
+    # Of spikes at steps 0 and 1, worth 1 and 1/2: the first has gradient 1 - 1/2, the second none.
+    spikes = torch.tensor([1.0, 1.0])[:, None, None].requires_grad_()
+    logits_of(spikes, "first_spike", gain=1.0).sum().backward()
+    assert spikes.grad.flatten().tolist() == [0.5, 0.0]
+
+
+def test_loss_is_cross_entropy_and_the_price_of_spikes():
+    logits, labels = torch.tensor([[2.0, 1.0]]), torch.tensor([1])
+    hidden = torch.tensor([[[1.0, 0.0]], [[1.0, 1.0]]])
+    entropy = functional.cross_entropy(logits, labels).item()
+    options = {"decoder": "count", "gain": 1.0, "rate": 0.25}
+    assert loss_of([hidden, SPIKES], labels, sparsity=0.0, **options).item() == pytest.approx(entropy)
+    priced = loss_of([hidden, SPIKES], labels, sparsity=2.0, **options).item()
+    assert priced == pytest.approx(entropy + 2 * (0.75 - 0.25) ** 2)
+
+
+def test_wrong_use():
+    with pytest.raises(NetworkError, match=r"^Decoder must be one of count, linear, .*, not 'loudest'$"):
+        logits_of(SPIKES, "loudest", gain=1.0)
+    with pytest.raises(NetworkError, match=r"^Voters must be at least 1, not 0$"):
+        Vote(0)
+    with pytest.raises(NetworkError, match=r"^Voters must divide the 7 neurons, not be 2$"):
+        Vote(2)(torch.zeros(1, 7))
