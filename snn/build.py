@@ -22,6 +22,8 @@ from .surrogate import SURROGATES, Surrogate
 
 __all__ = ["build", "surrogate_of"]
 
+_FEW = 1000
+
 
 def build(recipe: SurrogateRecipe, data: Dataset) -> SpikingNetwork:
     """The network of a recipe, not trained.
@@ -40,21 +42,27 @@ def build(recipe: SurrogateRecipe, data: Dataset) -> SpikingNetwork:
     lsb = 1 / (1 << (max(high, -low) - 1).bit_length())
     source = FloatInput(shape=shape, kind=encoder.kind, low=low, high=high, lsb=lsb)
     layers: list[nn.Module] = []
-    spikes = encoder.kind == "events"
+    square = _square(encoder, recipe, data) * source.lsb**2 if encoder.kind == "current" else None
     for index, part in enumerate(parts):
         if isinstance(part, Pool):
             layers.append((MaxPool2d if part.maximum else AvgPool2d)(part.kernel))
             shape = (shape[0], shape[1] // part.kernel, shape[2] // part.kernel)
         elif isinstance(part, Conv):
-            layers += _convolution(part, shape[0], recipe, spikes=spikes)
+            layers += _convolution(part, shape[0], recipe, square=square)
             shape = (part.channels, *((side + 2 * part.padding - part.kernel) // part.stride + 1 for side in shape[1:]))
         else:
-            layers += _dense(part, shape, recipe, spikes=spikes, first=index == 0, last=index == len(parts) - 1)
+            layers += _dense(part, shape, recipe, square=square, first=index == 0, last=index == len(parts) - 1)
             shape = (part.neurons,)
-        spikes = spikes or not isinstance(part, Pool)
+        square = square if isinstance(part, Pool) else None
         if min(shape) < 1:
             raise ArchitectureError(f"Layer {index + 1} of {recipe.layers!r} must leave something of its map")
     return SpikingNetwork(layers, input=source, steps=recipe.steps)
+
+
+def _square(encoder: Encoder, recipe: SurrogateRecipe, data: Dataset) -> float:
+    """Mean square of a current's inputs, of a few training samples."""
+    inputs = encoder(data.train_x[:_FEW], recipe.steps).astype(float)
+    return float((inputs**2).mean()) or 1.0
 
 
 def surrogate_of(recipe: SurrogateRecipe) -> Surrogate:
@@ -63,7 +71,7 @@ def surrogate_of(recipe: SurrogateRecipe) -> Surrogate:
     return SURROGATES[recipe.surrogate](**{width: recipe.alpha})
 
 
-def _convolution(part: Conv, channels: int, recipe: SurrogateRecipe, *, spikes: bool) -> list[nn.Module]:
+def _convolution(part: Conv, channels: int, recipe: SurrogateRecipe, *, square: float | None) -> list[nn.Module]:
     try:
         layer = Conv2d(
             channels,
@@ -76,11 +84,11 @@ def _convolution(part: Conv, channels: int, recipe: SurrogateRecipe, *, spikes: 
         )
     except ValueError as error:
         raise ArchitectureError(f"Convolution to {part.channels} channels of {channels}: {error}") from None
-    return [layer, *_normed(layer.inner, recipe, spikes=spikes), _neuron(recipe)]
+    return [layer, *_normed(layer.inner, recipe, square=square), _neuron(recipe)]
 
 
 def _dense(
-    part: Dense, shape: tuple[int, ...], recipe: SurrogateRecipe, *, spikes: bool, first: bool, last: bool
+    part: Dense, shape: tuple[int, ...], recipe: SurrogateRecipe, *, square: float | None, first: bool, last: bool
 ) -> list[nn.Module]:
     dropped = [] if first or len(shape) > 1 or not recipe.dropout else [Dropout(recipe.dropout)]
     flat = [Flatten()] if len(shape) > 1 else []
@@ -90,27 +98,27 @@ def _dense(
         if last and recipe.decoder == "membrane"
         else _neuron(recipe, None if last else part.neurons)
     )
-    return [*dropped, *flat, linear, *_normed(linear, recipe, spikes=spikes, last=last), neuron]
+    return [*dropped, *flat, linear, *_normed(linear, recipe, square=square, last=last), neuron]
 
 
 def _normed(
-    layer: nn.Linear | nn.Conv2d, recipe: SurrogateRecipe, *, spikes: bool, last: bool = False
+    layer: nn.Linear | nn.Conv2d, recipe: SurrogateRecipe, *, square: float | None, last: bool = False
 ) -> list[nn.Module]:
     """Prepare the weights of a layer by the recipe; what comes behind it.
 
-    ``spikes``: whether spikes come into the layer, not a current that is there in every step.
+    ``square``: mean square of the inputs if they are there in every step, None if they are spikes.
     """
     channels, beta = len(layer.weight), recipe.output_bias if last else 0.0
     after: list[nn.Module] = [BatchNorm(channels)] if recipe.norm and not last else []
     if not last:
         _spread(layer.weight, recipe)
     if isinstance(recipe, TtfsRecipe):
-        if spikes and recipe.temporal_init:
+        if square is None and recipe.temporal_init:
             temporal_init(layer.weight, fan_in=layer.weight[0].numel(), steps=recipe.steps)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
         if recipe.weight_norm:
-            normalize_weights(layer, steps=recipe.steps if spikes else 1)
+            normalize_weights(layer, steps=recipe.steps if square is None else 1 / square)
         if recipe.affine:
             layer.register_parameter("bias", None)
             return [*after, Affine(channels, beta=beta)]

@@ -3,8 +3,8 @@
 An input that spikes once, at any of T steps alike, is there in a step with probability 1/T. N of them under weights of
 variance s**2 are a current of variance N * s**2 / T a step, so that with s = sqrt(T / N) it is 1 in every step and
 layer; the usual initialisation leaves 1/T of it. Weights are drawn so (:func:`temporal_init`), are kept so while they
-train (:func:`normalize_weights`), and what freedom they lose an :class:`Affine` of the current gives back. An input
-that is there in every step is of T = 1. All three fold into weights and biases.
+train (:func:`normalize_weights`), and what freedom they lose an :class:`Affine` of the current gives back. Instead of
+1/T, an input that is there in every step has a mean square. All three fold into weights and biases.
 
 The fourth part is the temporal weighting decoder, see :mod:`snn.loss`; the fifth, that pools average: a maximum of
 windows spikes once for each of its neurons.
@@ -48,10 +48,16 @@ class NormalizedWeights(nn.Module):
         return (weights - mean) * (self.sigma / variance.clamp(min=_SMALLEST).sqrt())
 
 
-def normalize_weights(layer: nn.Linear | nn.Conv2d, *, steps: int) -> None:
+def normalize_weights(layer: nn.Linear | nn.Conv2d, *, steps: float) -> None:
     """Have the weights of ``layer`` normalised from now on, with sigma = sqrt(T/N), N being the inputs of an output.
 
     What is trained lies behind: the layer's ``weight`` is computed from it.
+
+    Parameters
+    ----------
+    layer : Linear or Conv2d
+    steps : float
+        T of inputs that spike once; of others, 1 by their mean square in a step.
     """
     inputs = layer.weight[0].numel()
     if inputs < 2:

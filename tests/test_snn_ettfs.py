@@ -217,14 +217,19 @@ def test_temporal_init_draws_layers_behind_spikes():
     assert on[-1].bias.tolist() == off[-1].bias.tolist() == [0.25] * 10
 
 
-def test_temporal_init_of_events_starts_at_the_first_layer():
+def test_events_are_spikes_at_the_first_layer():
     first = linear(made(encoder="rate/16"))[0]
     assert first.weight.std().item() == pytest.approx(math.sqrt(6 / 9), rel=0.3)
+    first = linear(made(encoder="rate/16", weight_norm=True))[0]
+    assert first.weight.std(correction=0).item() == pytest.approx(math.sqrt(6 / 9))
 
 
 def test_weight_norm_holds_every_layer():
     layers = linear(made(weight_norm=True))
-    for layer, steps in zip(layers, (1, 6, 6, 6), strict=True):
+    # An input of 1 is 16 levels of 1/16.
+    square = float(np.square(load("digits").train_x[:1000] / 16).mean())
+    assert 0.1 < square < 0.3
+    for layer, steps in zip(layers, (1 / square, 6, 6, 6), strict=True):
         weights = layer.weight.flatten(1)
         torch.testing.assert_close(
             weights.std(1, correction=0), torch.full((len(weights),), (steps / weights.shape[1]) ** 0.5)

@@ -42,23 +42,30 @@ TTFS = tuple(
         summary=f"{title}, convolutions, one spike a neuron, the first to spike answers",
         dataset=dataset,
         encoder="direct>>4",
-        layers="32C5s3-64C3s2-128",
-        steps=4,
+        steps=2,
         weight_norm=True,
         affine=True,
-        loss_gain=8.0,
+        decoder="exponential",
+        decoder_base=1.25,
+        loss_gain=4.0,
         output_bias=0.2,
         sparsity=0.0,
+        shift=1,
         batch=64,
-        lr=6e-3,
-        warm_up=0.5,
+        lr=1e-2,
+        warm_up=0.3,
         weight_decay=1e-2,
         qat_lr=5e-4,
         **options,
     )
     for short, title, dataset, options in (
-        ("mnist", "MNIST", "mnist", {"shift": 2, "epochs": 6, "qat_epochs": 1}),
-        ("fashion", "Fashion-MNIST", "fashion-mnist", {"shift": 1, "flip": True, "epochs": 9, "qat_epochs": 2}),
+        ("mnist", "MNIST", "mnist", {"layers": "32C5s3-64C3s2-128", "epochs": 6, "qat_epochs": 1}),
+        (
+            "fashion",
+            "Fashion-MNIST",
+            "fashion-mnist",
+            {"layers": "32C5s2-64C3s2-96", "flip": True, "epochs": 10, "qat_epochs": 2},
+        ),
     )
 )
 
