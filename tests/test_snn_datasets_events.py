@@ -18,7 +18,7 @@ def packed(events):
     return b"".join(bytes((x, y, p << 7 | t >> 16, t >> 8 & 255, t & 255)) for x, y, p, t in events)
 
 
-def write_nmnist(folder, *, train=((3, 2), (0, 10), (3, 1)), test=((9, 1),)):
+def write_nmnist(folder, *, train=((3, 2), (0, 10), (0, 1)), test=((9, 1),)):
     """Files of (label, number); sample i of a part has i + 1 events."""
     for part, files in (("Train", train), ("Test", test)):
         for index, (label, number) in enumerate(files):
@@ -53,9 +53,9 @@ def test_nmnist_is_read_in_the_order_of_its_numbers(tmp_path, unpacked):
     zip_parts(tree, into=tmp_path)
     data = datasets.load("n-mnist", tree if unpacked else tmp_path)
     assert (data.kind, data.shape, data.classes, data.low, data.high) == ("events", (2, 34, 34), 10, 0, 1)
-    assert data.train_y.tolist() == [3, 3, 0]
+    assert data.train_y.tolist() == [0, 3, 0]
     assert data.train_x.counts.tolist() == [3, 1, 2]
-    assert data.train_x.x.tolist() == [3, 3, 3, 3, 0, 0]
+    assert data.train_x.x.tolist() == [0, 0, 0, 3, 0, 0]
     assert data.train_x.y.tolist() == [1, 1, 1, 2, 10, 10]
     assert data.train_x.polarity.tolist() == [0, 1, 0, 0, 0, 1]
     assert data.train_x.time_us.tolist() == [0, 10, 20, 0, 0, 10]
@@ -67,7 +67,7 @@ def test_parts_that_nobody_wants_are_not_read(tmp_path):
     (tmp_path / "Test/9/00001.bin").write_bytes(b"not whole")
     (tmp_path / "Train/0/00010.bin").write_bytes(b"not whole")
     data = datasets.load("n-mnist", tmp_path, train=2, test=0)
-    assert (len(data.train_x), data.train_y.tolist(), len(data.test_x), len(data.test_y)) == (2, [3, 3], 0, 0)
+    assert (len(data.train_x), data.train_y.tolist(), len(data.test_x), len(data.test_y)) == (2, [0, 3], 0, 0)
     with pytest.raises(DatasetError, match="whole events"):
         datasets.load("n-mnist", tmp_path, train=0)
 

@@ -35,7 +35,7 @@ def test_events_are_described_and_drawn(spikeloom, tmp_path):
         *(0, "events", [2, 34, 34], "a.png"),
     )
     assert found.json["train"] == {
-        **{"samples": 3, "by_class": [1, 0, 0, 2, 0, 0, 0, 0, 0, 0]},
+        **{"samples": 3, "by_class": [2, 0, 0, 1, 0, 0, 0, 0, 0, 0]},
         **{"events_per_sample": 2.0, "longest_ms": 0.0},
     }
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

@@ -92,7 +92,7 @@ def unpack(archive: Path, folder: Path) -> Path:
             for file, (length, digest) in _FILES.items():
                 # Read into memory: no path of the archive is ever written to.
                 member = members.getmember(f"package/data/{file}")
-                content = members.extractfile(member) if member.isreg() and member.size == length else None
+                content = members.extractfile(member) if member.size == length else None
                 data = content.read(length) if content is not None else b""
                 if hashlib.sha256(data).hexdigest() != digest:
                     raise DatasetError(f"File {file} in {archive.name} is not the one that MNIST's publishers made")
