@@ -147,6 +147,7 @@ def samples_of(recipe: SurrogateRecipe, data: Dataset) -> Samples:
         pixels=data.train_x,
         labels=data.train_y,
         shape=data.shape,
+        low=data.low,
         high=data.high,
         encoder=Encoder.parse(recipe.encoder),
         steps=recipe.steps,
