@@ -138,7 +138,7 @@ def test_cuba_has_a_current_that_biases_go_through(bias):
     added = dyadic(rng, 5) / 4 if bias else np.zeros(5)
     one = np.ones(5)
     node = nir.CubaLIF(
-        tau_syn=DT / 0.5 * one, tau_mem=DT / 0.25 * one, r=4 * one, w_in=2 * one, v_leak=0 * one, v_threshold=one
+        tau_syn=DT / 0.5 * one, tau_mem=DT / 0.25 * one, r=2 * one, w_in=3 * one, v_leak=0 * one, v_threshold=one
     )
     linear = nir.Affine(weights, added) if bias else nir.Linear(weights)
     found = spikes_of(graph({"fc": linear, "cuba": node}), inputs, "cuba", ImportOptions(dt=DT, steps=20))
@@ -146,7 +146,7 @@ def test_cuba_has_a_current_that_biases_go_through(bias):
     expected = np.zeros(found.shape)
     for step in range(20):
         current = 0.5 * current + inputs[:, step] @ weights.T + added
-        v = 0.75 * v + current
+        v = 0.75 * v + 0.5 * 1.5 * current
         expected[:, step] = v > 1
         v = np.where(v > 1, 0, v)
     assert expected.any()
@@ -465,6 +465,19 @@ def test_edges_that_meet_add():
     np.testing.assert_array_equal(
         spikes_of(graph(nodes, edges), inputs, "two", ImportOptions(dt=DT, steps=12)), expected
     )
+
+
+def test_maps_and_a_dense_layer_meet_in_maps():
+    rng = np.random.default_rng(20)
+    kernel, weights, inputs = dyadic(rng, 2, 1, 2, 2), dyadic(rng, 8, 9), events(rng, 8, 1, 3, 3)
+    conv = nir.Conv2d((3, 3), kernel, 1, 0, 1, 1, np.zeros(2))
+    nodes = {"fc": nir.Linear(weights), "conv": conv, "lif": lif(8)}
+    edges = [("input", "fc"), ("input", "conv"), ("fc", "lif"), ("conv", "lif"), ("lif", "output")]
+    model = from_nir(graph(nodes, edges, shape=(1, 3, 3)), ImportOptions(dt=DT, steps=8))
+    maps = correlated(inputs.reshape(-1, 1, 3, 3), kernel).reshape(6, 8, 8)
+    expected = euler(inputs @ weights.T + maps, keep=0.75)
+    assert (model["lif"].shape, expected.any()) == ((2, 2, 2), True)
+    np.testing.assert_array_equal(run_float(model, inputs, record=["spikes"]).spikes["lif"], expected)
 
 
 def test_a_last_layer_without_neurons_is_read():
