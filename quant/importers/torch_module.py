@@ -319,14 +319,14 @@ class _Builder:
 def _steady(record: Record, trace: Trace) -> list[tuple[Term, int]]:
     """What leads into a layer in every step, with delays; the same in all, or an error."""
     what = f"Layer {record.name} ({record.kind})"
+    if len(record.calls) != (1 if TIME in record.calls[0].lead else trace.steps):
+        raise UnsupportedError(
+            f"{what} runs {len(record.calls)} times in {trace.steps} steps; run every layer of neurons once a step, "
+            "and make one for each place where it stands"
+        )
     calls = [_delayed(value, step, what) for step, value in enumerate(record.calls)]
     ways = [_signature(call) for call in calls]
     steady = calls[-1]
-    if len(calls) not in (1, trace.steps):
-        raise UnsupportedError(
-            f"{what} runs {len(calls)} times in {trace.steps} steps; run every layer of neurons once a step, "
-            "and make one for each place where it stands"
-        )
     for step, way in enumerate(ways):
         expected = [item for item in ways[-1] if step or item[1] == 0]
         if way != expected:
