@@ -1,7 +1,7 @@
 """The study of leakage, reset and recurrence, as tables and a plot."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
@@ -144,16 +144,19 @@ def _plot(path: Path, title: str, outcomes: Sequence["Outcome"]) -> Path | None:
         axes.set_xlabel(label)
     lowest = min(100 * item.accuracy for item in outcomes)
     accuracy.set_xlim(left=max(0, lowest - 0.2 * (100 - lowest)))
-    curves = [(bins, "steps", [[item.bins for item in group] for group in groups])]
+    curves: list[tuple[Any, str, list[list[Mapping[Any, float]]]]] = [
+        (bins, "steps", [[item.bins for item in group] for group in groups])
+    ]
     curves += [
         (axes, f"share of inputs {kind}, %", [[item.noise[kind] for item in group] for group in groups])
         for axes, kind in zip(noises, outcomes[0].noise, strict=True)
     ]
-    for axes, label, measured in curves:
-        for name, colour, values in zip(names, colours, measured, strict=True):
+    for axes, label, series in curves:
+        unit = 1 if axes is bins else 100
+        for name, colour, values in zip(names, colours, series, strict=True):
             levels = list(values[0])
             shown = [100 * fmean(one[level] for one in values) for level in levels]
-            axes.plot(levels if axes is bins else [100 * level for level in levels], shown, ".-", c=colour, label=name)
+            axes.plot([unit * level for level in levels], shown, ".-", color=colour, label=name)
         axes.set_xlabel(label)
         axes.set_ylabel("right answers, %")
     bins.set_xscale("log", base=2)

@@ -58,9 +58,9 @@ PUBLISHED: Mapping[str, Mapping[str, float]] = MappingProxyType(
 
 _MNIST = SurrogateRecipe(
     name="mnist-lif-512",
-    summary="MNIST as spike trains, 784-512-10, leaky neurons reset to zero, 8 steps",
+    summary="MNIST as constant currents, 784-512-10, leaky neurons reset to zero, 8 steps",
     dataset="mnist",
-    encoder="rate/255",
+    encoder="direct>>4",
     neuron="lif",
     layers="512",
     steps=8,
@@ -68,9 +68,9 @@ _MNIST = SurrogateRecipe(
     threshold=0.3,
     sparsity=0.1,
     dropout=0.1,
-    epochs=4,
-    batch=100,
-    qat_epochs=1,
+    epochs=5,
+    batch=128,
+    qat_epochs=2,
 )
 _XOR = SurrogateRecipe(
     name="xor-recurrent",
@@ -99,25 +99,20 @@ _XOR = SurrogateRecipe(
 )
 STUDY = (_MNIST,)
 
+_SPIKES = replace(_MNIST, name="study-mnist", encoder="rate/255", dropout=0.0, epochs=4)
+
 TASKS: Mapping[str, SurrogateRecipe] = MappingProxyType(
     {
-        "mnist": replace(_MNIST, name="study-mnist", dropout=0.0, epochs=4),
+        "mnist": _SPIKES,
         "digits": replace(
-            _MNIST,
-            name="study-digits",
-            dataset="digits",
-            encoder="rate/16",
-            layers="96",
-            dropout=0.0,
-            epochs=30,
+            _SPIKES, name="study-digits", dataset="digits", encoder="rate/16", layers="96", batch=64, epochs=30
         ),
         "delayed-xor": replace(_XOR, name="study-xor", recurrent=False),
         "nmnist": replace(
-            _MNIST,
+            _SPIKES,
             name="study-nmnist",
             dataset="n-mnist",
             encoder="frames/time",
-            dropout=0.0,
             shift=2,
             batch=50,
             epochs=20,
