@@ -53,16 +53,16 @@ def test_a_current_is_counted_in_its_worth():
 
 
 def test_later_layers_make_up_for_what_is_left_of_earlier_ones():
-    # Inputs 1, 2, 6: the first map's neurons fire at 2 and 6, the second's all. With weights of 0 and no bias that
-    # could help in the first (mean current 3 at every place, all three fire) there is one spike more.
-    inputs = np.array([[1, 2, 6]])
+    # Inputs 1, 2, 2: two of the first map's neurons fire, and all of the second's. With weights of 0 and their mean
+    # current, 5/3, as a bias, none of the first map's fire any more: the outputs lack two spikes of 0.5 each.
+    inputs = np.array([[1, 2, 2]])
     model = network()
     both = rounded(model, "maps", np.array([0.0, 2.0]).reshape(2, 1, 1, 1)) | rounded(
         model, "output", np.full((2, 6), 0.5)
     )
     corrected = bias_corrected(model, both, inputs)
-    np.testing.assert_allclose(corrected["maps"].bias.reshape(-1), [3.0, 0.0])
-    np.testing.assert_allclose(corrected["output"].bias, [0.25 - 0.5, -0.5])
+    np.testing.assert_allclose(corrected["maps"].bias.reshape(-1), [5 / 3, 0.0])
+    np.testing.assert_allclose(corrected["output"].bias, [0.25 + 1, 1.0])
 
 
 @pytest.mark.parametrize("kind", ["rate", "latency"])
