@@ -119,7 +119,7 @@ class Maps(nn.Module):
         self.conv = nn.Conv2d(2, 3, 3, padding=1)
         self.lif = snn.RLeaky(beta=0.5, conv2d_channels=3, kernel_size=3, threshold=each(1.0, 2.0)(5), init_hidden=True)
         self.pool, self.fc = nn.AvgPool2d(2), nn.Linear(12, 4)
-        self.out = snn.Leaky(beta=0.5, init_hidden=True)
+        self.out = snn.Leaky(beta=0.5, threshold=0.25, init_hidden=True)
 
     def forward(self, x):
         return self.out(self.fc(torch.flatten(self.pool(self.lif(self.conv(x))), 1)))
