@@ -55,16 +55,15 @@ TTFS = tuple(
         lr=1e-2,
         warm_up=0.3,
         weight_decay=1e-2,
-        qat_lr=5e-4,
         **options,
     )
     for short, title, dataset, options in (
-        ("mnist", "MNIST", "mnist", {"layers": "32C5s3-64C3s2-128", "epochs": 6, "qat_epochs": 1}),
+        ("mnist", "MNIST", "mnist", {"layers": "32C5s3-64C3s2-128", "epochs": 6, "qat_epochs": 1, "qat_lr": 5e-4}),
         (
             "fashion",
             "Fashion-MNIST",
             "fashion-mnist",
-            {"layers": "32C5s2-64C3s2-96", "flip": True, "epochs": 10, "qat_epochs": 2},
+            {"layers": "32C5s3-64C3s2-128", "flip": True, "epochs": 4, "qat_epochs": 1, "qat_lr": 2e-3},
         ),
     )
 )
@@ -75,15 +74,15 @@ _ABLATION = TtfsRecipe(
     dataset="fashion-mnist",
     encoder="direct>>4",
     layers="12C5s3-AP2-24C3-AP2-64",
-    steps=8,
+    steps=4,
     weight_norm=True,
     affine=True,
-    loss_gain=8.0,
+    loss_gain=4.0,
     output_bias=0.2,
     sparsity=0.0,
-    epochs=10,
+    epochs=8,
     batch=64,
-    lr=5e-3,
+    lr=1e-2,
     warm_up=0.5,
     qat_epochs=0,
 )
