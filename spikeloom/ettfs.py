@@ -61,8 +61,8 @@ def ablation(
         rows=[_row(item, tuple(PARTS)) for item in outcomes],
         note=(
             f"{recipe.layers}, {recipe.steps} steps, in real numbers: {words}; accuracy on all {len(chosen.test_x)} "
-            f"test samples, which chose nothing. A small network and a short training: it is the order that counts, "
-            f"and differences of less than a point may be chance. {_PUBLISHED}"
+            "test samples, which chose nothing. A small network and a short training: only large differences say "
+            f"something, a few points may be chance. {_PUBLISHED}"
         ),
     )
     study.write(folder / "ettfs.json")

@@ -20,9 +20,7 @@ Seeds = Annotated[int, typer.Option("--seeds", min=1, help="Trainings of each va
 def ettfs(
     dataset: Annotated[str, typer.Option("--dataset", help="fashion-mnist, mnist or digits.")] = "fashion-mnist",
     epochs: Epochs = None,
-    samples: Annotated[
-        int | None, typer.Option("--samples", min=1, help="Training samples, the first so many.")
-    ] = None,
+    samples: Annotated[int, typer.Option("--samples", min=1, help="Training samples, the first so many.")] = 4000,
     seeds: Seeds = 1,
     data: Data = None,
     out: Out = None,
