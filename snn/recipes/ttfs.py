@@ -36,36 +36,42 @@ class TtfsRecipe(SurrogateRecipe):
         return "first_spike"
 
 
-TTFS = tuple(
-    TtfsRecipe(
-        name=f"{short}-ttfs",
-        summary=f"{title}, convolutions, one spike a neuron, the first to spike answers",
-        dataset=dataset,
-        encoder="direct>>4",
-        steps=2,
-        weight_norm=True,
-        affine=True,
-        decoder="exponential",
-        decoder_base=1.25,
-        loss_gain=4.0,
-        output_bias=0.2,
-        sparsity=0.0,
-        shift=1,
-        batch=64,
-        lr=1e-2,
-        warm_up=0.3,
-        weight_decay=1e-2,
-        **options,
-    )
-    for short, title, dataset, options in (
-        ("mnist", "MNIST", "mnist", {"layers": "32C5s3-64C3s2-128", "epochs": 6, "qat_epochs": 1, "qat_lr": 5e-4}),
-        (
-            "fashion",
-            "Fashion-MNIST",
-            "fashion-mnist",
-            {"layers": "32C5s3-64C3s2-128", "flip": True, "epochs": 4, "qat_epochs": 1, "qat_lr": 2e-3},
-        ),
-    )
+_MNIST = TtfsRecipe(
+    name="mnist-ttfs",
+    summary="MNIST, convolutions, one spike a neuron, the first to spike answers",
+    dataset="mnist",
+    encoder="direct>>4",
+    layers="32C5s3-64C3s2-128",
+    steps=2,
+    weight_norm=True,
+    affine=True,
+    decoder="exponential",
+    decoder_base=1.25,
+    loss_gain=4.0,
+    output_bias=0.2,
+    sparsity=0.0,
+    shift=1,
+    epochs=6,
+    batch=64,
+    lr=1e-2,
+    warm_up=0.3,
+    weight_decay=1e-2,
+    qat_epochs=4,
+    qat_lr=2e-3,
+)
+TTFS = (
+    _MNIST,
+    replace(
+        _MNIST,
+        name="fashion-ttfs",
+        summary="Fashion-MNIST, convolutions, one spike a neuron, the first to spike answers",
+        dataset="fashion-mnist",
+        layers="32C5s2-64C3s2-96",
+        flip=True,
+        epochs=8,
+        qat_epochs=1,
+        qat_lr=1e-3,
+    ),
 )
 
 _ABLATION = TtfsRecipe(
