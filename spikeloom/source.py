@@ -73,8 +73,8 @@ class Source:
 
     @cached_property
     def reference(self) -> FloatNetwork | None:
-        """The float network that accuracies are compared with."""
-        return None if self.reference_path is None else load_model(self.reference_path)
+        """The float network that accuracies are compared with; of a network of another tool, itself."""
+        return self.model if self.reference_path is None else load_model(self.reference_path)
 
 
 @contextmanager
@@ -110,7 +110,7 @@ def find_source(argument: str, *, root: Path = Path("build")) -> Source:
     if argument in RECIPES:
         return _of_recipe(RECIPES[argument], root)
     if not path.exists():
-        near = get_close_matches(argument, RECIPES, n=3) or list(RECIPES)
+        near = get_close_matches(argument, RECIPES, n=3) or list(RECIPES)[:4]
         raise UsageError(f"Model must be a file, or a recipe such as {', '.join(near)}, not {argument!r}")
     if path.suffix in _FOREIGN:
         way_out = "export it as a NIR file, or rebuild it with snn.layers and snn.neurons"
