@@ -102,8 +102,9 @@ class IntegerTwin(nn.Module):
             for name, neurons, bias in zip(self.network.order, self.neurons, biases, strict=True):
                 now[name] = neurons.step(self._drive(name, now, before, weights, drives), bias)
                 spikes[name].append(neurons.worth if neurons.threshold is None else now[name])
-                if heard[name] is not None:
-                    now[name] = now[name] * heard[name]
+                share = heard[name]
+                if share is not None:
+                    now[name] = now[name] * share
                 if self.record:
                     kept[name].append(neurons.stored.detach())
             before = now
