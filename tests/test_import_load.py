@@ -188,7 +188,7 @@ class TestCommands:
         found = spikeloom("evaluate", f"{nets}:small", *options, "--json")
         assert found.code == 0, found.err
         assert found.json["samples"] == 30
-        assert {"exact", "accuracy"} <= set(found.json), found.json
+        assert 0 < found.json["float_accuracy"] < 1
 
     @pytest.mark.parametrize(
         ("arguments", "words"),
