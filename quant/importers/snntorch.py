@@ -123,12 +123,21 @@ def _reset(module: Any, kind: str, beta: Any, theta: Any, label: str) -> tuple[d
         return {"reset": "subtract", "reset_amount": theta, "aftermath": "raise"}, []
     if (beta > 0).all():
         return {"reset": "subtract", "reset_amount": theta / beta}, []
+    if kind == "Synaptic":
+        # A spike of the step before comes into the current, which forgets it only if its decay is 0, too.
+        alpha, zero = np.broadcast_arrays(np.clip(numbers(module.alpha), 0, 1), beta == 0)
+        if (alpha[zero] > 0).any():
+            raise UnsupportedError(
+                f"{label} has a beta of 0, which takes a delayed reset by subtraction away with the membrane; "
+                "train it with beta above 0, or with reset_mechanism='none'"
+            )
+    amount = np.where(beta > 0, theta / np.where(beta > 0, beta, 1), 0)
 
     # A decay of 0 would take the reset away with it: it comes as a spike of the step before.
     def inhibit(fold: Fold, shape: Any) -> None:
-        fold.scale(np.broadcast_to(-theta, shape), what=label)
+        fold.scale(np.broadcast_to(np.where(beta > 0, 0, -theta), shape), what=label)
 
-    return {"reset": "none"}, [inhibit]
+    return {"reset": "subtract", "reset_amount": amount}, [inhibit]
 
 
 def _recurrence(module: Any, label: str) -> Callable[[Fold, Any], None]:

@@ -45,8 +45,8 @@ IMAGES = (
             lr=3e-3,
             warm_up=1.0,
             weight_decay=1e-2,
-            qat_epochs=2,
-            qat_lr=5e-4,
+            qat_epochs=5,
+            qat_lr=1e-3,
         )
         for neuron in ("klif", "lif")
     ),
@@ -57,7 +57,7 @@ IMAGES = (
             dataset="mnist",
             encoder="direct>>4",
             neuron=neuron,
-            layers="32C5s2-64C3s2-256",
+            layers="32C5s2-64C3-AP2-256",
             steps=2,
             tau=2.0,
             norm=True,
@@ -71,7 +71,7 @@ IMAGES = (
             lr=3e-3,
             warm_up=1.0,
             weight_decay=1e-2,
-            qat_epochs=5,
+            qat_epochs=4,
             qat_lr=1.5e-3,
         )
         for neuron in ("klif", "lif")
