@@ -1,59 +1,126 @@
-"""What is generated for a network: lanes, rows and sweeps of every core, or a refusal by name."""
+"""What is generated for a network: ports, lanes, rows and sweeps of every core."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-from quant.errors import NetworkError, UnsupportedError
-from quant.graph import INPUT
-from quant.ir import Connection, Network, Population
-from quant.ranges import Bounds, Range
+from quant.errors import NetworkError
+from quant.graph import INPUT, Shape, Synapses
+from quant.ir import Network, Population
+from quant.ports import Input
+from quant.ranges import Bounds, Range, bounds_of, fan_in
 
-__all__ = ["CorePlan", "NetworkPlan", "plan_network", "refusals"]
+from .geometry import Geometry
+from .layout import Tiling
+
+__all__ = ["BINARY", "CorePlan", "NetworkPlan", "PortPlan", "ReadoutPlan", "plan_network"]
 
 DEFAULT_LANES = 16
 MAX_UNITS = 16
 QUEUE_DEPTH = 16
 STATE_DISTANCE = 7
 """Cycles from the read of a membrane to the first in which it may be read again."""
+BINARY = Range(0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PortPlan:
+    """One connection into a core.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        Rows and words of every event.
+    values : Range
+        Range of an event's value.
+    weight_bits : int
+        Width of a weight, in bits, including the sign.
+    held : bool
+        The source sends its events in the first step alone, and they count in every step of the sample.
+    """
+
+    geometry: Geometry
+    values: Range
+    weight_bits: int
+    held: bool = False
+
+    @property
+    def connection(self) -> Synapses:
+        """The connection."""
+        return self.geometry.connection
+
+    @property
+    def source(self) -> str:
+        """Name of the population that sends, or ``"input"``."""
+        return self.connection.source
+
+    @property
+    def delayed(self) -> bool:
+        """Whether the events are those of the step before."""
+        return self.connection.delay == 1
+
+    @property
+    def once(self) -> bool:
+        """Whether an event counts only if it is the first of its step for a neuron: the OR of max pooling."""
+        return self.connection.kind == "max_pool"
+
+    @property
+    def weight(self) -> Range:
+        """Range of a weight."""
+        half = 1 << (self.weight_bits - 1)
+        return Range(-half, half - 1)
+
+    @property
+    def multiplies(self) -> bool:
+        """Whether weights are multiplied with values: events are not all 0 or 1, and do not count once."""
+        return self.values != BINARY and not self.once
+
+    @property
+    def operand(self) -> Range:
+        """Range of what an event adds to a neuron at once."""
+        if not self.multiplies:
+            return self.weight
+        corners = [w * v for w in (self.weight.low, self.weight.high) for v in (self.values.low, self.values.high)]
+        return Range(min(corners), max(corners))
+
+    @property
+    def reach(self) -> Range:
+        """Range of what all events of a step add to a neuron."""
+        return fan_in(self.connection, self.geometry.source, self.values)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorePlan:
-    """One core: a population and its incoming connection.
+    """One core: a population and its incoming connections.
 
-    Neuron n is lane ``n % lanes`` of row ``n // lanes`` of the accumulators and the weights, and lane
-    ``n % units`` of sweep word ``n // units``.
+    Neurons lie in rows of ``lanes``, by :class:`hw.layout.Tiling`: those of the accumulators and the weights; and in
+    words of ``units``, ``banks`` of which are a row: those of a sweep.
 
     Parameters
     ----------
     population : Population
-    connection : Connection
     bounds : Bounds
         Ranges of the population's sums.
-    values : Range
-        Range of an event's value.
-    inputs : int
-        Neurons of the source.
+    ports : tuple of PortPlan
     lanes : int
         Synaptic operations per cycle: weights in a row; a multiple of ``units``.
     units : int
         Neuron units: neurons swept per cycle; a power of two.
-    steps : int
-        0: the source sends every step. Else it sends the sample once, and the core runs ``steps`` steps of it.
+    shows : bool
+        Of a population without a threshold: it sends H of every neuron, in place of spikes.
+    at_end : bool
+        It sweeps at the last tick of a sample alone, and keeps its sums until then.
     """
 
     population: Population
-    connection: Connection
     bounds: Bounds
-    values: Range
-    inputs: int
+    ports: tuple[PortPlan, ...]
     lanes: int
     units: int
-    steps: int = 0
+    shows: bool = False
+    at_end: bool = False
 
     @property
     def name(self) -> str:
@@ -61,14 +128,29 @@ class CorePlan:
         return self.population.name
 
     @property
+    def shape(self) -> Shape:
+        """Shape of the population."""
+        return self.population.shape
+
+    @property
+    def row_tiling(self) -> Tiling:
+        """Neurons in rows."""
+        return Tiling(self.shape, self.lanes)
+
+    @property
+    def word_tiling(self) -> Tiling:
+        """Neurons in the words of a sweep."""
+        return Tiling(self.shape, self.units)
+
+    @property
     def rows(self) -> int:
-        """Rows of weights that an event reads: cycles per event."""
-        return -(-self.population.size // self.lanes)
+        """Rows of accumulators."""
+        return self.row_tiling.words
 
     @property
     def sweeps(self) -> int:
         """Words of a sweep: cycles per step without events."""
-        return -(-self.population.size // self.units)
+        return self.word_tiling.words
 
     @property
     def banks(self) -> int:
@@ -76,59 +158,128 @@ class CorePlan:
         return self.lanes // self.units
 
     @property
+    def sends(self) -> Range:
+        """Range of the values of the population's events."""
+        if self.shows:
+            return self.bounds.total
+        return Range(-1, 1) if self.population.ternary else BINARY
+
+    @property
+    def spikes(self) -> Range:
+        """Range of S."""
+        return Range(-1, 1) if self.population.ternary else BINARY
+
+    @property
     def multiplies(self) -> bool:
-        """Whether weights are multiplied with values: events are not all 0 or 1."""
-        return self.values != Range(0, 1)
+        """Whether there are multipliers between weights and accumulators."""
+        return any(port.multiplies for port in self.ports)
+
+    @property
+    def operand(self) -> Range:
+        """Range of what is added to a sum at once."""
+        ranges = [port.operand for port in self.ports]
+        return Range(min(item.low for item in ranges), max(item.high for item in ranges))
+
+    def drive(self, *, held: bool) -> Range:
+        """Range of the sums of the ports that are held, or of the others; 0 if there are none."""
+        total = Range(0, 0)
+        for port in self.ports:
+            if port.held == held:
+                total = total + port.reach
+        return total
+
+    @property
+    def forwards(self) -> bool:
+        """Whether rows of operations that follow each other may be the same."""
+        return len(self.ports) > 1 or self.ports[0].connection.kind != "dense"
 
     @property
     def cooldown(self) -> int:
         """Cycles after a sweep in which no other may start: its membranes are still on their way."""
         return max(0, STATE_DISTANCE - self.sweeps)
 
-    @property
-    def weight_words(self) -> int:
-        """Depth of the weight memory; a word is ``lanes`` weights."""
-        return self.rows * self.inputs
-
-    @cached_property
-    def weight_rows(self) -> NDArray[np.int64]:
-        """Weight memory, ``(rows * inputs, lanes)``: address ``row * inputs + source neuron``."""
-        padded = np.zeros((self.rows * self.lanes, self.inputs), np.int64)
-        padded[: self.population.size] = self.connection.weights
-        return padded.reshape(self.rows, self.lanes, self.inputs).transpose(0, 2, 1).reshape(-1, self.lanes)
-
     def as_dict(self) -> dict[str, int | str]:
         """Sizes, for reports."""
         return {
             "population": self.name,
-            "inputs": self.inputs,
+            "inputs": sum(int(np.prod(port.geometry.source)) for port in self.ports),
             "neurons": self.population.size,
             "lanes": self.lanes,
             "units": self.units,
             "rows": self.rows,
             "sweeps": self.sweeps,
-            "weight_bits": self.connection.weight_bits,
-            "weight_memory_bits": self.weight_words * self.lanes * self.connection.weight_bits,
+            "weight_bits": max(port.weight_bits for port in self.ports),
+            "weight_memory_bits": sum(port.geometry.words.size * port.weight_bits for port in self.ports),
         }
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReadoutPlan:
+    """How the events of a core become scores.
+
+    Parameters
+    ----------
+    kind : str
+        ``"count"``, ``"first_spike"``, or ``"membrane"``, whose events are H.
+    reduce : str
+        Of ``"membrane"``: ``"last"``, ``"sum"`` or ``"max"``.
+    source : str
+        Name of the core.
+    shape : tuple of int
+        Shape of its population: one score a neuron, in C order.
+    values : Range
+        Of its events.
+    scores : Range
+    steps : int
+        Time steps of a sample, at most.
+    """
+
+    kind: str
+    reduce: str
+    source: str
+    shape: Shape
+    values: Range
+    scores: Range
+    steps: int
+
+    @property
+    def classes(self) -> int:
+        """Number of scores."""
+        return int(np.prod(self.shape))
+
+    @property
+    def width(self) -> int:
+        """Width in bits of a signed word of the answer: a score, or the index of the best."""
+        words = self.scores | Range(-1, self.classes - 1)
+        return words.width
+
+
+@dataclass(frozen=True, kw_only=True)
 class NetworkPlan:
-    """Cores of a network, in the order of the stream, and whether it stops at the first output spike."""
+    """Cores of a network in the order of a step, its readout, and whether it stops at the first output spike.
+
+    A linear readout is a core of its own, the last.
+    """
 
     network: Network
     cores: tuple[CorePlan, ...]
+    readout: ReadoutPlan
     early_stop: bool
 
     @property
-    def score_range(self) -> Range:
-        """Range of the words of the answer: scores and index."""
-        return Range(0, max(self.network.steps, self.cores[-1].population.size - 1))
+    def input(self) -> Input:
+        """Input of the network."""
+        return self.network.input
+
+    @cached_property
+    def populations(self) -> tuple[CorePlan, ...]:
+        """Cores of the network's populations, in its order."""
+        return tuple(core for core in self.cores if core.name in self.network.order)
 
     @property
     def score_width(self) -> int:
         """Width in bits of a signed word of the answer."""
-        return self.score_range.width + 1
+        return self.readout.width
 
 
 def plan_network(
@@ -140,86 +291,120 @@ def plan_network(
     ----------
     network : Network
     lanes : int or mapping of population name to int, optional
-        Synaptic operations per cycle and core; rounded down to what a population can use. Default 16.
+        Synaptic operations per cycle and core; rounded to what a population can use. Default 16.
     early_stop : bool
         With readout ``first_spike``, stop a sample at its first output spike.
 
     Raises
     ------
-    UnsupportedError
-        Naming the first thing that cannot be generated, and the way out; :func:`refusals` names all.
+    NetworkError
+        If lanes are not positive, or of a population that there is not.
     """
-    for words in refusals(network):
-        raise UnsupportedError(words)
     if isinstance(lanes, Mapping):
         for name in lanes:
             if name not in network.order:
                 raise NetworkError(f"Lanes must name one of {', '.join(network.order)}, not {name!r}")
     cores = []
     for name in network.order:
-        (connection,) = network.incoming(name)
         wanted = lanes.get(name) if isinstance(lanes, Mapping) else lanes
-        cores.append(_plan_core(network, connection, DEFAULT_LANES if wanted is None else wanted))
+        cores.append(_plan_core(network, network[name], DEFAULT_LANES if wanted is None else wanted))
     stops = early_stop and network.readout.kind == "first_spike"
-    return NetworkPlan(network=network, cores=tuple(cores), early_stop=stops)
+    if network.readout.kind == "linear":
+        cores.append(_linear(network))
+    return NetworkPlan(network=network, cores=tuple(cores), readout=_readout(network, cores), early_stop=stops)
 
 
-def refusals(network: Network) -> Iterator[str]:
-    """Everything of a network that cannot be generated, each with its way out."""
-    if network.input.kind not in ("events", "current"):
-        yield f"Input of kind {network.input.kind} is not generated yet; encode on the host and use kind events"
-    if network.readout.kind not in ("count", "first_spike"):
-        yield f"Readout {network.readout.kind} is not generated yet; use count or first_spike"
-    source = INPUT
-    for name in network.order:
-        yield from _population_refusals(network[name])
-        yield from _connection_refusals(network, name, source)
-        source = name
-    if network.readout.population != source:
-        yield f"Readout of {network.readout.population} is not generated yet; read the last population, {source}"
+def _readout(network: Network, cores: list[CorePlan]) -> ReadoutPlan:
+    readout, steps = network.readout, network.steps
+    linear = readout.kind == "linear"
+    source = cores[-1] if linear else next(core for core in cores if core.name == readout.population)
+    reduce = "last" if linear else readout.reduce
+    scores = Range(0, steps)
+    if source.shows:
+        times = steps if reduce == "sum" else 1
+        scores = Range(min(0, source.sends.low) * times, max(0, source.sends.high) * times)
+    elif readout.kind == "count":
+        scores = Range(source.sends.low * steps, source.sends.high * steps)
+    return ReadoutPlan(
+        kind="membrane" if linear else readout.kind,
+        reduce=reduce,
+        source=source.name,
+        shape=source.shape,
+        values=source.sends,
+        scores=scores,
+        steps=steps,
+    )
 
 
-def _population_refusals(population: Population) -> Iterator[str]:
-    for unsupported, what, way in (
-        (population.ternary, "ternary spikes", "use binary ones"),
-        (population.current_decay is not None, "a current_decay", "use a first-order neuron"),
-        (population.threshold is None, "no threshold", "use a spiking readout population"),
-    ):
-        if unsupported:
-            yield f"Population {population.name} with {what} is not generated yet; {way}"
-
-
-def _connection_refusals(network: Network, name: str, source: str) -> Iterator[str]:
-    incoming = network.incoming(name)
-    for connection in incoming:
-        if connection.delay:
-            yield f"{connection.label} of delay 1 is not generated yet; use a feed-forward network"
-        if connection.kind != "dense" or connection.pool != (1, 1):
-            kind = f"kind {connection.kind}" if connection.kind != "dense" else "address pooling"
-            yield f"{connection.label} with {kind} is not generated yet; use dense layers"
-        if connection.source != source and not connection.delay:
-            yield f"{connection.label} skips a layer, which is not generated yet; use a chain"
-    if len(incoming) != 1:
-        yield f"Population {name} with {len(incoming)} incoming connections is not generated yet; use one"
-
-
-def _plan_core(network: Network, connection: Connection, wanted: int) -> CorePlan:
-    population = network[connection.target]
-    if wanted < 1:
-        raise NetworkError(f"Lanes of {population.name} must be at least 1, not {wanted}")
-    rows = -(-population.size // min(wanted, population.size))
-    lanes = -(-population.size // rows)
-    units = 1 << (min(MAX_UNITS, lanes).bit_length() - 1)
-    while units > 1 and -(-population.size // (units // 2)) <= STATE_DISTANCE + 1:
-        units //= 2
-    held = connection.source == INPUT and network.input.kind == "current"
+def _linear(network: Network) -> CorePlan:
+    """The core of a linear readout: it adds up what the counts' spikes bring, and shows it in the end."""
+    readout = network.readout
+    source, classes = network[readout.population], len(readout.weights)
+    name = "scores"
+    while name in network.order:
+        name += "_"
+    population = Population(
+        name=name,
+        shape=(classes,),
+        threshold=None,
+        reset="none",
+        bias=readout.bias,
+        state_min=0,
+        state_max=0,
+    )
+    bits = Range(min(-1, int(readout.weights.min())), max(0, int(readout.weights.max()))).width
+    dense = Synapses(source=source.name, target=name, kind="dense", weights=readout.weights)
+    values = network.value_range(source.name)
+    reach = fan_in(dense, source.shape, values)
+    drive = Range(reach.low * network.steps, reach.high * network.steps)
+    lanes, units = _sizes(population, DEFAULT_LANES, one_unit=True)
+    geometry = Geometry(connection=dense, source=source.shape, target=(classes,), lanes=lanes)
     return CorePlan(
         population=population,
-        connection=connection,
-        bounds=network.bounds(population.name),
-        values=network.value_range(connection.source),
-        inputs=connection.weights.shape[1],
-        lanes=-(-lanes // units) * units,
+        bounds=bounds_of(population, drive),
+        ports=(PortPlan(geometry=geometry, values=values, weight_bits=bits),),
+        lanes=lanes,
         units=units,
-        steps=network.steps if held else 0,
+        shows=True,
+        at_end=True,
     )
+
+
+def _plan_core(network: Network, population: Population, wanted: int) -> CorePlan:
+    if wanted < 1:
+        raise NetworkError(f"Lanes of {population.name} must be at least 1, not {wanted}")
+    shows = population.threshold is None and network.readout.population == population.name
+    lanes, units = _sizes(population, wanted, one_unit=shows)
+    ports = tuple(
+        PortPlan(
+            geometry=Geometry(
+                connection=connection,
+                source=network.shape_of(connection.source),
+                target=population.shape,
+                lanes=lanes,
+            ),
+            values=network.value_range(connection.source),
+            weight_bits=connection.weight_bits,
+            held=connection.source == INPUT and network.input.kind == "current",
+        )
+        for connection in network.incoming(population.name)
+    )
+    return CorePlan(
+        population=population,
+        bounds=network.bounds(population.name),
+        ports=ports,
+        lanes=lanes,
+        units=units,
+        shows=shows,
+    )
+
+
+def _sizes(population: Population, wanted: int, *, one_unit: bool) -> tuple[int, int]:
+    """Lanes and units."""
+    channels = population.shape[0]
+    rows = -(-channels // min(wanted, channels))
+    lanes = -(-channels // rows)
+    units = 1 if one_unit else 1 << (min(MAX_UNITS, lanes).bit_length() - 1)
+    while units > 1 and Tiling(population.shape, units // 2).words <= STATE_DISTANCE + 1:
+        units //= 2
+    return -(-lanes // units) * units, units
