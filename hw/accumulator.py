@@ -22,8 +22,12 @@ REGISTER_ROWS = 2
 class Accumulator(wiring.Component):
     """Rows of sums, a row per cycle: adds an operand to every lane, or takes and clears the lanes of one bank.
 
-    Rows that follow each other within a memory's latency must differ; rows of a connection do, since an event goes
-    through all of them. With one or two rows the sums are registers, and any order is fine.
+    Operations may follow each other in any order if it ``forwards``: a sum that is still on its way back to its
+    memory is taken from there. Without, rows of the next two operations after an addition must be others. With one or
+    two rows the sums are registers, and any order is fine.
+
+    With ``marks``, a lane also remembers, until it is cleared, which of so many sources has reached it; what comes
+    again from the same source counts for nothing.
 
     Parameters
     ----------
@@ -37,6 +41,8 @@ class Accumulator(wiring.Component):
         Range of a sum.
     operand : Range
         Range of what is added at once.
+    forwards : bool
+    marks : int
 
     Members
     -------
@@ -50,60 +56,103 @@ class Accumulator(wiring.Component):
         Give the bank's sums in ``taken``, in the same cycle; with ``clear``, set them to 0.
     operands : In
         One per lane.
+    mark, reached : In(marks), In(lanes)
+        With ``add``: the source that counts once, one bit, and the lanes that it reaches. Only with ``marks``.
     taken : Out
         Sums of the bank, one per unit.
     """
 
-    def __init__(self, *, rows: int, banks: int, units: int, drive: Range, operand: Range):
+    def __init__(
+        self,
+        *,
+        rows: int,
+        banks: int,
+        units: int,
+        drive: Range,
+        operand: Range,
+        forwards: bool = False,
+        marks: int = 0,
+    ):
         self.rows = rows
         self.banks = banks
         self.units = units
         self.drive = drive
-        super().__init__(
-            {
-                "fetch_row": In(range(rows)),
-                "row": In(range(rows)),
-                "bank": In(range(banks)),
-                "add": In(1),
-                "take": In(1),
-                "clear": In(1),
-                "operands": In(data.ArrayLayout(shape_of(operand), banks * units)),
-                "taken": Out(data.ArrayLayout(shape_of(drive), units)),
-            }
-        )
+        self.forwards = forwards
+        self.marks = marks
+        members = {
+            "fetch_row": In(range(rows)),
+            "row": In(range(rows)),
+            "bank": In(range(banks)),
+            "add": In(1),
+            "take": In(1),
+            "clear": In(1),
+            "operands": In(data.ArrayLayout(shape_of(operand), banks * units)),
+            "taken": Out(data.ArrayLayout(shape_of(drive), units)),
+        }
+        if marks:
+            members |= {"mark": In(marks), "reached": In(banks * units)}
+        super().__init__(members)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        layout = data.ArrayLayout(shape_of(self.drive), self.units)
+        width = shape_of(self.drive).width * self.units
         chosen = []
+        near, far = Signal(), Signal()
+        if self.forwards and self.rows > REGISTER_ROWS:
+            between = Signal.like(self.row)
+            m.d.sync += [
+                between.eq(self.fetch_row),
+                near.eq(self.fetch_row == between),
+                far.eq(self.fetch_row == self.row),
+            ]
         for bank in range(self.banks):
-            sums, write, enable = Signal(layout, reset_less=True), Signal(layout), Signal()
-            selected = Signal()
+            # Of a bank: its sums, and above them its marks.
+            sums = Signal(data.ArrayLayout(shape_of(self.drive), self.units), reset_less=True, name=f"sums_{bank}")
+            marks = Signal(self.marks * self.units, reset_less=True, name=f"marks_{bank}")
+            write, enable, selected = Signal(width + len(marks)), Signal(), Signal()
             m.d.comb += [
                 selected.eq(self.bank == bank),
                 enable.eq(self.add | (self.take & self.clear & selected)),
             ]
+            totals, reached = [], []
             for unit in range(self.units):
-                total = sums[unit] + self.operands[bank * self.units + unit]
-                m.d.comb += write[unit].eq(Mux(self.take, 0, total))
-            self._store(m, bank, sums, write, enable)
+                lane = bank * self.units + unit
+                operand: Any = self.operands[lane]
+                if self.marks:
+                    known = marks[unit * self.marks : (unit + 1) * self.marks]
+                    operand = Mux((known & self.mark).any(), 0, operand)
+                    reached.append(Mux(self.take, 0, known | Mux(self.reached[lane], self.mark, 0))[: self.marks])
+                total = Signal(shape_of(self.drive), name=f"total_{lane}")
+                m.d.comb += total.eq(Mux(self.take, 0, sums[unit] + operand))
+                totals.append(total)
+            m.d.comb += write.eq(Cat(*totals, *reached))
+            self._store(m, bank, Cat(sums.as_value(), marks), write, enable, near, far)
             chosen.append(Mux(selected, sums.as_value(), 0))
         m.d.comb += self.taken.as_value().eq(reduce(or_, chosen))
         return m
 
-    def _store(self, m: Module, bank: int, sums: Any, write: Any, enable: Signal) -> None:
+    def _store(self, m: Module, bank: int, held: Any, write: Signal, enable: Signal, near: Any, far: Any) -> None:
         if self.rows <= REGISTER_ROWS:
-            rows = [Signal.like(sums, name=f"sums_{bank}_{row}") for row in range(self.rows)]
+            rows = [Signal(len(write), reset_less=True, name=f"word_{bank}_{row}") for row in range(self.rows)]
             for row, register in enumerate(rows):
                 with m.If(enable & (self.row == row)):
-                    m.d.sync += register.as_value().eq(write.as_value())
-            m.d.comb += sums.as_value().eq(Mux(self.row == 0, rows[0].as_value(), rows[-1].as_value()))
+                    m.d.sync += register.eq(write)
+            m.d.comb += held.eq(Mux(self.row == 0, rows[0], rows[-1]))
             return
-        m.submodules[f"bank_{bank}"] = ram = Ram(width=len(Cat(sums)), depth=self.rows)
+        m.submodules[f"bank_{bank}"] = ram = Ram(width=len(write), depth=self.rows)
         m.d.comb += [
             ram.read_address.eq(self.fetch_row),
             ram.write_enable.eq(enable),
             ram.write_address.eq(self.row),
-            ram.write_data.eq(write.as_value()),
+            ram.write_data.eq(write),
         ]
-        m.d.sync += sums.as_value().eq(ram.read_data)
+        if not self.forwards:
+            m.d.sync += held.eq(ram.read_data)
+            return
+        # Of the operation that comes next: what the one of this cycle writes, or the one before it has written.
+        written, wrote = Signal.like(write, reset_less=True, name=f"written_{bank}"), Signal(name=f"wrote_{bank}")
+        m.d.sync += [
+            written.eq(write),
+            wrote.eq(enable),
+            held.eq(Mux(near & enable, write, Mux(far & wrote, written, ram.read_data))),
+        ]

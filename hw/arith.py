@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 
-from amaranth import Const, Mux, Signal
+import numpy as np
+from amaranth import Const, Module, Mux, Signal, Value
 from amaranth.hdl import ValueLike
+from numpy.typing import NDArray
 
 from quant.ranges import Range
 
-__all__ = ["clip", "pack", "scale", "signed_digits"]
+__all__ = ["clip", "lookup", "pack", "scale", "signed_digits"]
 
 
 def pack(values: Iterable[int], width: int) -> int:
@@ -51,3 +53,20 @@ def clip(value: Signal, *, within: Range, of: Range) -> ValueLike:
     if of.low < within.low:
         clipped = Mux(value < within.low, within.low, clipped)
     return clipped
+
+
+def lookup(m: Module, index: Value, values: NDArray[np.int64], name: str) -> Value:
+    """Number of ``values``, none of them negative, that stands at ``index``: sums where it follows a line, else a table."""
+    steps = np.diff(values)
+    if not len(steps) or not steps.any():
+        return Const(int(values[0]), max(1, int(values[0]).bit_length()))
+    result = Signal(int(values.max()).bit_length(), name=name)
+    if (steps == steps[0]).all() and steps[0] > 0:
+        held = Signal(len(index), name=f"{name}_index")
+        m.d.comb += [held.eq(index), result.eq(Value.cast(scale(held, int(steps[0]))) + int(values[0]))]
+        return result
+    with m.Switch(index):
+        for number, value in enumerate(values):
+            with m.Case(number):
+                m.d.comb += result.eq(int(value))
+    return result

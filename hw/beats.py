@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.errors import NetworkError, UnsupportedError
+from quant.errors import NetworkError
 from quant.ir import Network
+
+from .layout import Fields
 
 __all__ = ["BEAT", "beats", "pack"]
 
@@ -20,10 +22,9 @@ def beats(network: Network, sample: NDArray[np.integer[Any]]) -> NDArray[np.void
     Parameters
     ----------
     network : Network
-        With an input of kind ``events`` or ``current``.
     sample : array of int
-        ``(steps, N)`` for kind ``events``: of each step its nonzero values in address order, then a tick.
-        ``(N,)`` for kind ``current``: the nonzero values, then one tick.
+        ``(steps, N)`` for kind ``events``: of each step its nonzero values, then a tick. ``(N,)`` for all other kinds:
+        the nonzero values, then one tick. Addresses are those of :class:`hw.layout.Fields`.
 
     Returns
     -------
@@ -33,14 +34,12 @@ def beats(network: Network, sample: NDArray[np.integer[Any]]) -> NDArray[np.void
     ------
     NetworkError
         If the sample does not have the input's shape or range.
-    UnsupportedError
-        If the input's kind is coded on chip.
     """
     steps = _checked(network, np.asarray(sample))
     step, address = np.nonzero(steps)
     result = np.zeros(len(step) + len(steps), BEAT)
     place = np.arange(len(step)) + step
-    result["address"][place] = address
+    result["address"][place] = Fields(network.input.shape).encode(address)
     result["value"][place] = steps[step, address]
     result["tick"] = True
     result["tick"][place] = False
@@ -49,12 +48,10 @@ def beats(network: Network, sample: NDArray[np.integer[Any]]) -> NDArray[np.void
 
 
 def _checked(network: Network, sample: NDArray[Any]) -> NDArray[Any]:
-    """Sample as an array of ``(steps, N)``, one step for kind ``current``."""
+    """Sample as an array of ``(steps, N)``, one step of a sample that comes once."""
     port = network.input
-    if port.coded:
-        raise UnsupportedError(f"Input kind must be 'events' or 'current' to be sent in beats, not {port.kind!r}")
     shape = f"(steps, {port.size})" if port.kind == "events" else f"({port.size},)"
-    steps = sample[np.newaxis] if port.kind == "current" else sample
+    steps = sample if port.kind == "events" else sample[np.newaxis]
     if sample.dtype.kind not in "iub" or steps.ndim != 2 or steps.shape[1] != port.size or not len(steps):
         raise NetworkError(f"Sample must be integers of shape {shape}, not {sample.dtype} of {sample.shape}")
     if steps.min() < port.low or steps.max() > port.high:

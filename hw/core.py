@@ -1,21 +1,21 @@
-"""Core: one population and the connection into it."""
+"""Core: one population and the connections into it."""
 
+from functools import reduce
 from itertools import pairwise
+from operator import and_, or_
 from typing import Any
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from quant.ranges import Range
-
 from .accumulator import Accumulator
-from .arith import pack
-from .layout import BeatLayout, shape_of
-from .memory import Rom
+from .address import Addresser
+from .layout import BeatLayout, Fields, shape_of
 from .plan import QUEUE_DEPTH, CorePlan
 from .serialiser import Serialiser
 from .sweep import Sweep
+from .weights import Weights
 
 __all__ = ["Core"]
 
@@ -23,197 +23,285 @@ __all__ = ["Core"]
 class Core(wiring.Component):
     """Adds the weights of each event to the sums of its targets, and on a tick updates every neuron.
 
-    An event takes ``rows`` cycles, a tick ``sweeps`` cycles: one row of weights, or one word of neurons, a cycle.
-    Both go through one pipeline in the order in which they come, so that neither waits for the other to finish.
-    A tick waits for a free place in the queue of spikes, and ``cooldown`` cycles after the tick before.
+    Every incoming connection has a port with an addresser and a memory of weights. An operation a cycle goes into the
+    pipeline: a row of an event, of the first port that has one; or, once all ports are at their tick, a word of the
+    sweep. Neither waits for what is in the pipeline. A sweep waits for free places in the queue of spikes, and
+    ``cooldown`` cycles after the sweep before.
 
-    If the source sends the sample once (``plan.steps``), its one tick makes the core run all steps with the sums
-    it has, which it keeps until the last.
+    Sums of ports that are held (``PortPlan.held``) are kept until the last step of the sample.
 
     After a reset the core sweeps once to set every membrane and sum, whatever it was interrupted in.
 
     Parameters
     ----------
     plan : CorePlan
+    pace : BeatLayout, optional
+        Of a core whose events are all of the step before: the layout of the network's input, whose ticks tell it
+        when a sample ends.
 
     Members
     -------
-    i : In(stream.Signature(BeatLayout))
-        Events and ticks of the source.
+    i0, i1, ... : In(stream.Signature(BeatLayout))
+        Events and ticks, one for each port.
+    pace : In(stream.Signature(BeatLayout))
+        The ticks of the input; its events mean nothing. Only with a ``pace``.
     o : Out(stream.Signature(BeatLayout))
         Events and ticks of the population.
-    stop : In(1)
-        The sample is decided: of the steps that the core runs by itself, the next one is the last.
-    finished : Out(1)
-        The last step of a sample has been issued in this cycle.
     trace : Out
-        What :class:`Sweep` traces.
+        What :class:`hw.sweep.Sweep` traces.
     """
 
-    def __init__(self, plan: CorePlan):
+    def __init__(self, plan: CorePlan, *, pace: BeatLayout | None = None):
         self.plan = plan
+        self.paced = pace
         self.sweep = Sweep(plan)
         trace = {
             name.removeprefix("trace_"): Out(member.shape)
             for name, member in self.sweep.signature.members.items()
             if name.startswith("trace_")
         }
+        members: dict[str, Any] = {
+            f"i{index}": In(stream.Signature(BeatLayout(port.geometry.source, port.values)))
+            for index, port in enumerate(plan.ports)
+        }
+        if pace is not None:
+            members["pace"] = In(stream.Signature(pace))
         super().__init__(
             {
-                "i": In(stream.Signature(BeatLayout(plan.inputs, plan.values))),
-                "o": Out(stream.Signature(BeatLayout(plan.population.size, Range(0, 1)))),
-                "stop": In(1),
-                "finished": Out(1),
+                **members,
+                "o": Out(stream.Signature(BeatLayout(plan.shape, plan.sends))),
                 "trace": Out(wiring.Signature(trace)),
             }
         )
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        plan = self.plan
-        m.submodules.sweep = sweep = self.sweep
-        m.submodules.serialiser = serialiser = Serialiser(
-            neurons=plan.population.size, units=plan.units, depth=QUEUE_DEPTH
-        )
-        wiring.connect(m, **{"serialiser.o": serialiser.o, "core.o": wiring.flipped(self.o)})
+        plan, sweep = self.plan, self.sweep
+        m.submodules.sweep = sweep
+        operations = []
+        for index, port in enumerate(plan.ports):
+            m.submodules[f"addresser_{index}"] = addresser = Addresser(port)
+            wiring.connect(m, **{f"core.i{index}": wiring.flipped(getattr(self, f"i{index}")), "addresser.i": addresser.i})
+            operations.append(addresser.o)
 
-        # Free places of the queue of spikes.
-        places = Signal(range(QUEUE_DEPTH + 1), init=QUEUE_DEPTH)
-        claim = Signal()
-        m.d.sync += places.eq(places + serialiser.dropped + serialiser.released - claim)
-
-        # Operation of this cycle: a row of the event, or a word of the sweep.
+        # Operation of this cycle: a row of an event, or a word of the sweep.
         # A signal each, not a structure: fields depend on others, and simulators order whole signals.
-        operation = wiring.Signature(
+        low, high = self._place_widths
+        issued_layout = wiring.Signature(
             {
-                "add": Out(1),
+                "add": Out(len(plan.ports)),
                 "sweep": Out(1),
                 "row": Out(range(plan.rows)),
                 "bank": Out(range(plan.banks)),
                 "index": Out(range(plan.sweeps)),
+                "low": Out(low),
+                "high": Out(high),
                 "end": Out(1),
                 "last": Out(1),
                 "mute": Out(1),
-                "value": Out(shape_of(plan.values)),
+                "value": Out(shape_of(reduce(or_, (port.values for port in plan.ports)))),
             }
         )
-        issued: Any = operation.create(path=("issued",))
-        cleaning = Signal(init=1)
-        ready = Signal()
-        row = Signal(range(plan.rows))
-        offset = Signal(range(max(1, plan.weight_words)))
-        beat = self.i.payload
-        m.d.comb += [
-            issued.add.eq(self.i.valid & ~beat.tick & ~cleaning),
-            issued.sweep.eq(ready & (places != 0) & ((self.i.valid & beat.tick) | cleaning)),
-            issued.mute.eq(cleaning),
-            issued.value.eq(beat.value),
-            claim.eq(issued.sweep & ~cleaning),
-        ]
-        self._issue_event(m, issued, row, offset)
-        self._issue_sweep(m, issued, row, cleaning, ready)
-
-        # Weights, one row a cycle; then their products.
-        weight_shape = shape_of(Range(-(1 << (plan.connection.weight_bits - 1)), 0))
-        m.submodules.weights = weights = Rom(
-            width=plan.lanes * weight_shape.width,
-            init=[pack(word, weight_shape.width) for word in plan.weight_rows],
-        )
-        m.d.sync += weights.address.eq(beat.address + offset)
-        operands = Signal(data.ArrayLayout(weight_shape, plan.lanes), reset_less=True)
-        m.d.sync += operands.as_value().eq(weights.data)
-        weight = Range(-(1 << (plan.connection.weight_bits - 1)), (1 << (plan.connection.weight_bits - 1)) - 1)
-        operand = weight
-        depth = 3
-        if plan.multiplies:
-            depth = 4
-            values = (plan.values.low, plan.values.high)
-            corners = [w * v for w in (weight.low, weight.high) for v in values]
-            operand = Range(min(corners), max(corners))
-        stages = [issued, *(operation.create(path=(f"stage_{number}",)) for number in range(1, depth + 1))]
+        issued: Any = issued_layout.create(path=("issued",))
+        depth = 4 if plan.multiplies else 3
+        stages = [issued, *(issued_layout.create(path=(f"stage_{number}",)) for number in range(1, depth + 1))]
         for before, after in pairwise(stages):
-            m.d.sync += [getattr(after, name).eq(getattr(before, name)) for name in operation.members]
-        if plan.multiplies:
-            products = Signal(data.ArrayLayout(shape_of(operand), plan.lanes), reset_less=True)
-            for lane in range(plan.lanes):
-                m.d.sync += products[lane].eq(operands[lane] * stages[3].value)
-            operands = products
+            m.d.sync += [getattr(after, name).eq(getattr(before, name)) for name in issued_layout.members]
+        claim = self._issue(m, issued, operations)
+
+        # Weights of every lane, and their products.
+        operands = self._operands(m, operations, stages)
 
         # Sums of the events; the sweep takes them.
-        m.submodules.accumulator = accumulator = Accumulator(
-            rows=plan.rows, banks=plan.banks, units=plan.units, drive=plan.bounds.drive, operand=operand
+        here, drives = stages[depth], []
+        for held in (True, False):
+            accumulator = self._accumulator(m, held, stages, operands)
+            if accumulator is not None:
+                drives.append(accumulator.taken)
+        m.d.comb += [
+            sweep.fetch_index.eq(stages[depth - 1].index),
+            sweep.valid.eq(here.sweep),
+            sweep.place.low.eq(here.low),
+            sweep.place.high.eq(here.high),
+        ]
+        m.d.comb += [sweep.drives[unit].eq(sum(item[unit] for item in drives)) for unit in range(plan.units)]
+        m.d.comb += [getattr(sweep, name).eq(getattr(here, name)) for name in ("index", "end", "last", "mute")]
+        m.d.comb += [
+            getattr(self.trace, name).eq(getattr(sweep, f"trace_{name}")) for name in self.trace.signature.members
+        ]
+
+        # Spikes out.
+        m.submodules.serialiser = serialiser = Serialiser(
+            shape=plan.shape,
+            units=plan.units,
+            depth=QUEUE_DEPTH,
+            low_width=low,
+            high_width=high,
+            values=plan.sends,
         )
+        wiring.connect(m, **{"serialiser.o": serialiser.o, "core.o": wiring.flipped(self.o)})
+        m.d.comb += [
+            serialiser.push.eq(sweep.o_valid),
+            serialiser.place.eq(sweep.o_place),
+            serialiser.fired.eq(sweep.o_fired),
+            serialiser.end.eq(sweep.o_end),
+            serialiser.last.eq(sweep.o_last),
+        ]
+        if "values" in serialiser.signature.members:
+            m.d.comb += serialiser.values.eq(sweep.o_values)
+        places = self._places
+        m.d.sync += places.eq(places + serialiser.dropped + serialiser.released - claim)
+        return m
+
+    @property
+    def _place_widths(self) -> tuple[int, int]:
+        """Bits of a neuron's address below and above its lane."""
+        x, y, c = Fields(self.plan.shape).widths
+        return x + y, max(0, c - (self.plan.units.bit_length() - 1))
+
+    def _issue(self, m: Module, issued: Any, operations: list[Any]) -> Signal:
+        """Choose the operation of this cycle; whether it claims a place in the queue of spikes."""
+        plan = self.plan
+        self._places = places = Signal(range(QUEUE_DEPTH + 1), init=QUEUE_DEPTH, name="places")
+        cleaning, claim = Signal(init=1), Signal()
+        joined, over, ends, sweeps, passes = Signal(), Signal(), Signal(), Signal(), Signal()
+        ticks = [item.valid & item.p.tick for item in operations]
+        lasts = [item.p.last for item, port in zip(operations, plan.ports, strict=True) if not port.delayed]
+        if self.paced is not None:
+            paced, ending = Signal(), Signal()
+            ticks.append(paced)
+            lasts.append(ending)
+            m.d.comb += self.pace.ready.eq(~paced | over)
+            with m.If(self.pace.ready):
+                m.d.sync += [paced.eq(self.pace.valid & self.pace.p.tick), ending.eq(self.pace.p.last)]
+        cooldown = Signal(range(plan.cooldown + 1))
+        with m.If(cooldown != 0):
+            m.d.sync += cooldown.eq(cooldown - 1)
+        m.d.comb += [
+            joined.eq(reduce(and_, ticks) & ~cleaning),
+            ends.eq(lasts[0]),
+            # Of a core that sweeps at the end alone, other ticks just go.
+            passes.eq(joined & ~ends if plan.at_end else 0),
+            sweeps.eq((cooldown == 0) & (places != 0)),
+            issued.sweep.eq(sweeps & ((joined & ~passes) | cleaning)),
+            issued.last.eq(ends | cleaning),
+            issued.mute.eq(cleaning),
+            claim.eq(issued.sweep & ~cleaning),
+        ]
+
+        # A row of the first port that has one.
+        free: Any = ~cleaning
+        row: Any = 0
+        value: Any = 0
+        for index, item in reversed(list(enumerate(operations))):
+            wants = item.valid & ~item.p.tick
+            row, value = Mux(wants, item.p.row, row), Mux(wants, item.p.value, value)
+        for index, item in enumerate(operations):
+            wants = item.valid & ~item.p.tick
+            m.d.comb += [issued.add[index].eq(wants & free), item.ready.eq(issued.add[index] | over)]
+            free = free & ~wants
+        m.d.comb += issued.value.eq(value)
+        self._go_through_words(m, issued, row, over, passes, cleaning, cooldown)
+        return claim
+
+    def _go_through_words(
+        self, m: Module, issued: Any, row: Any, over: Signal, passes: Signal, cleaning: Signal, cooldown: Signal
+    ) -> None:
+        """Words of a sweep: bank by bank, row by row, and their place in the map."""
+        plan = self.plan
+        tiling, (columns, _, _) = plan.word_tiling, Fields(plan.shape).sizes
+        x, y, _ = Fields(plan.shape).widths
+        bank, index, line = Signal(range(plan.banks)), Signal(range(plan.sweeps)), Signal(range(plan.rows))
+        block, column, down = Signal(range(tiling.blocks)), Signal(x), Signal(y)
+        m.d.comb += [
+            issued.row.eq(Mux(issued.sweep, line, row)),
+            issued.bank.eq(bank),
+            issued.index.eq(index),
+            issued.low.eq(Cat(column, down)),
+            issued.high.eq(block),
+            over.eq(passes | (issued.sweep & issued.end & ~cleaning)),
+        ]
+        with m.If(index == plan.sweeps - 1):
+            m.d.comb += issued.end.eq(1)
+        with m.If(issued.sweep):
+            m.d.sync += [index.eq(index + 1), bank.eq(bank + 1), block.eq(block + 1)]
+            with m.If((bank == plan.banks - 1) | (block == tiling.blocks - 1)):
+                m.d.sync += [bank.eq(0), line.eq(line + 1)]
+            with m.If(block == tiling.blocks - 1):
+                m.d.sync += [block.eq(0), column.eq(column + 1)]
+                with m.If(column == columns - 1):
+                    m.d.sync += [column.eq(0), down.eq(down + 1)]
+            with m.If(issued.end):
+                m.d.sync += [signal.eq(0) for signal in (index, bank, line, block, column, down, cleaning)]
+                m.d.sync += cooldown.eq(plan.cooldown)
+
+    def _operands(self, m: Module, operations: list[Any], stages: list[Any]) -> Any:
+        """What the operation that comes to the accumulators adds to every lane."""
+        plan = self.plan
+        weight = reduce(or_, (port.weight for port in plan.ports))
+        layout = data.ArrayLayout(shape_of(weight), plan.lanes)
+        memories = []
+        for index, (item, port) in enumerate(zip(operations, plan.ports, strict=True)):
+            m.submodules[f"weights_{index}"] = memory = Weights(port)
+            m.d.comb += [
+                memory.word.eq(item.p.word),
+                memory.group.eq(item.p.group),
+                memory.use.eq(stages[2].add[index] if len(plan.ports) > 1 or port.geometry.parts > 1 else 1),
+            ]
+            memories.append(memory)
+        operands: Any = Signal(layout, reset_less=True)
+        for lane in range(plan.lanes):
+            wide = []
+            for index, memory in enumerate(memories):
+                wide.append(Signal(shape_of(weight), name=f"weight_{index}_{lane}"))
+                m.d.comb += wide[-1].eq(memory.o[lane])
+            m.d.sync += operands[lane].eq(reduce(or_, wide))
+        self._reached = Signal(plan.lanes, reset_less=True, name="reached")
+        m.d.sync += self._reached.eq(reduce(or_, (memory.reached for memory in memories)))
+        if not plan.multiplies:
+            return operands
+        products: Any = Signal(data.ArrayLayout(shape_of(plan.operand), plan.lanes), reset_less=True)
+        value = stages[3].value
+        for lane in range(plan.lanes):
+            product: Any = operands[lane] * value
+            if all(-1 <= port.values.low and port.values.high <= 1 for port in plan.ports):
+                product = Mux(value < 0, -operands[lane], operands[lane])
+            m.d.sync += products[lane].eq(product)
+        reached = Signal.like(self._reached, name="reached_held")
+        m.d.sync += reached.eq(self._reached)
+        self._reached = reached
+        return products
+
+    def _accumulator(self, m: Module, held: bool, stages: list[Any], operands: Any) -> Accumulator | None:
+        """Sums of the ports that are held, or of the others."""
+        plan, depth = self.plan, len(stages) - 1
+        mine = [index for index, port in enumerate(plan.ports) if port.held == held]
+        if not mine:
+            return None
+        once = [index for index in mine if plan.ports[index].once]
+        accumulator = Accumulator(
+            rows=plan.rows,
+            banks=plan.banks,
+            units=plan.units,
+            drive=plan.drive(held=held),
+            operand=plan.operand,
+            forwards=plan.forwards,
+            marks=len(once),
+        )
+        m.submodules["held_sums" if held else "sums"] = accumulator
         here = stages[depth]
         m.d.comb += [
             accumulator.fetch_row.eq(stages[depth - 2].row),
             accumulator.row.eq(here.row),
             accumulator.bank.eq(here.bank),
-            accumulator.add.eq(here.add),
+            accumulator.add.eq(Cat(here.add[index] for index in mine).any()),
             accumulator.take.eq(here.sweep),
-            accumulator.clear.eq(here.last if plan.steps else 1),
+            accumulator.clear.eq(here.last if held else 1),
             accumulator.operands.eq(operands),
-            sweep.fetch_index.eq(stages[depth - 1].index),
-            sweep.valid.eq(here.sweep),
-            sweep.drives.eq(accumulator.taken),
         ]
-        m.d.comb += [getattr(sweep, name).eq(getattr(here, name)) for name in ("index", "end", "last", "mute")]
-
-        # Spikes out.
-        m.d.comb += [
-            serialiser.push.eq(sweep.o_valid),
-            serialiser.index.eq(sweep.o_index),
-            serialiser.spikes.eq(sweep.o_spikes),
-            serialiser.end.eq(sweep.o_end),
-            serialiser.last.eq(sweep.o_last),
-        ]
-        m.d.comb += [
-            getattr(self.trace, name).eq(getattr(sweep, f"trace_{name}")) for name in self.trace.signature.members
-        ]
-        return m
-
-    def _issue_event(self, m: Module, issued: Any, row: Signal, offset: Signal) -> None:
-        """Rows of an event: the weights of row r lie ``r * inputs`` words further."""
-        plan = self.plan
-        with m.If(issued.add):
-            m.d.comb += issued.row.eq(row)
-            with m.If(row == plan.rows - 1):
-                m.d.comb += self.i.ready.eq(1)
-                m.d.sync += [row.eq(0), offset.eq(0)]
-            with m.Else():
-                m.d.sync += [row.eq(row + 1), offset.eq(offset + plan.inputs)]
-
-    def _issue_sweep(self, m: Module, issued: Any, row: Signal, cleaning: Signal, ready: Signal) -> None:
-        """Words of a sweep, and, for a sample that came once, its steps."""
-        plan = self.plan
-        bank, index = Signal(range(plan.banks)), Signal(range(plan.sweeps))
-        cooldown = Signal(range(plan.cooldown + 1))
-        step = Signal(range(max(1, plan.steps)))
-        ending, ends = Signal(), Signal()
-        if plan.steps:
-            with m.If(index == 0):
-                m.d.comb += ending.eq((step == plan.steps - 1) | self.stop)
-                m.d.sync += ends.eq(ending)
-            with m.Else():
-                m.d.comb += ending.eq(ends)
-        else:
-            m.d.comb += ending.eq(self.i.payload.last)
-        m.d.comb += ready.eq(cooldown == 0)
-        with m.If(cooldown != 0):
-            m.d.sync += cooldown.eq(cooldown - 1)
-        with m.If(issued.sweep):
+        if once:
             m.d.comb += [
-                issued.row.eq(row),
-                issued.bank.eq(bank),
-                issued.index.eq(index),
-                issued.last.eq(ending | cleaning),
+                accumulator.mark.eq(Cat(here.add[index] for index in once)),
+                accumulator.reached.eq(self._reached),
             ]
-            m.d.sync += [index.eq(index + 1), bank.eq(bank + 1)]
-            with m.If(bank == plan.banks - 1):
-                m.d.sync += [bank.eq(0), row.eq(row + 1)]
-            with m.If(index == plan.sweeps - 1):
-                m.d.comb += issued.end.eq(1)
-                m.d.sync += [index.eq(0), bank.eq(0), row.eq(0), cooldown.eq(plan.cooldown), cleaning.eq(0)]
-                with m.If(~cleaning):
-                    m.d.sync += step.eq(Mux(ending, 0, step + 1))
-                    m.d.comb += self.finished.eq(ending)
-                    m.d.comb += self.i.ready.eq(ending if plan.steps else 1)
+        return accumulator

@@ -42,13 +42,13 @@ class Design:
 
     @property
     def cores(self) -> tuple[CorePlan, ...]:
-        """Cores in the order of the stream."""
+        """Cores in the order of a step."""
         return self.plan.cores
 
     @property
     def classes(self) -> int:
         """Number of scores of an answer."""
-        return self.cores[-1].population.size
+        return self.plan.readout.classes
 
     @property
     def score_width(self) -> int:
@@ -58,7 +58,7 @@ class Design:
     @property
     def input_layout(self) -> BeatLayout:
         """Layout of an input beat."""
-        return BeatLayout(self.cores[0].inputs, self.cores[0].values)
+        return self.plan.input_layout
 
     @cached_property
     def verilog(self) -> str:

@@ -119,6 +119,11 @@ class Geometry:
         return min(self.lanes, self.outputs) if self.outputs < self.target[0] or self.separate else self.lanes
 
     @property
+    def parts(self) -> int:
+        """Parts of a row that a word may be for."""
+        return self.lanes // self.width
+
+    @property
     def span(self) -> int:
         """Rows of a place that an event reads; of a dense connection all rows there are."""
         if self.connection.kind == "dense":

@@ -13,7 +13,7 @@ from quant.ports import Input
 from quant.ranges import Bounds, Range, bounds_of, fan_in
 
 from .geometry import Geometry
-from .layout import Tiling
+from .layout import BeatLayout, Tiling
 
 __all__ = ["BINARY", "CorePlan", "NetworkPlan", "PortPlan", "ReadoutPlan", "plan_network"]
 
@@ -21,7 +21,7 @@ DEFAULT_LANES = 16
 MAX_UNITS = 16
 QUEUE_DEPTH = 16
 STATE_DISTANCE = 7
-"""Cycles from the read of a membrane to the first in which it may be read again."""
+"""Cycles from the read of a membrane to the first in which it may be read again; one more of second order."""
 BINARY = Range(0, 1)
 
 
@@ -196,7 +196,8 @@ class CorePlan:
     @property
     def cooldown(self) -> int:
         """Cycles after a sweep in which no other may start: its membranes are still on their way."""
-        return max(0, STATE_DISTANCE - self.sweeps)
+        distance = STATE_DISTANCE + (self.population.current_decay is not None)
+        return max(0, distance - self.sweeps)
 
     def as_dict(self) -> dict[str, int | str]:
         """Sizes, for reports."""
@@ -270,6 +271,11 @@ class NetworkPlan:
     def input(self) -> Input:
         """Input of the network."""
         return self.network.input
+
+    @property
+    def input_layout(self) -> BeatLayout:
+        """Layout of a beat that comes in."""
+        return BeatLayout(self.input.shape, Range(self.input.low, self.input.high))
 
     @cached_property
     def populations(self) -> tuple[CorePlan, ...]:

@@ -9,23 +9,27 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
+from quant.ranges import Range
+
 from .arith import pack
 from .layout import shape_of
 from .memory import Ram, Rom
-from .neuron import Neuron, parameter_shapes
-from .plan import CorePlan
+from .neuron import Neuron, parameter_shapes, parameters
+from .plan import BINARY, CorePlan
+from .serialiser import PlaceLayout
 
 __all__ = ["Sweep"]
 
-_CONTROL = ("valid", "index", "end", "last", "mute")
+_CONTROL = ("valid", "index", "place", "end", "last", "mute")
 
 
 class Sweep(wiring.Component):
     """Updates ``units`` neurons per cycle, and keeps their membranes.
 
-    A word goes in with ``fetch`` one cycle before its drives; its spikes come out three cycles after the drives,
-    and its membranes are written five cycles after them. On the last step of a sample the membranes are set to
-    their initial values instead.
+    A word goes in with ``fetch_index`` one cycle before its drives; its spikes come out :attr:`latency` cycles after
+    the drives, and its membranes are written two cycles after those. On the last step of a sample the membranes are
+    set to their initial values instead, and currents and latches to 0. A lane without a neuron must have no drive,
+    and is silent.
 
     Parameters
     ----------
@@ -37,143 +41,172 @@ class Sweep(wiring.Component):
         Word of the sweep whose drives come in the next cycle.
     valid, index, drives : In
         The word's number and the sums of its neurons.
+    place : In(PlaceLayout)
+        Of the word; it comes out again with the spikes.
     end, last : In(1)
         The word ends the step; the step ends the sample.
     mute : In(1)
         Only set the membranes to their initial values: no spikes, no trace.
-    o_valid, o_index, o_spikes, o_end, o_last : Out
-        The word's spikes.
-    trace_valid, trace_index, trace_last, trace_spikes, trace_membranes : Out
-        Spikes and new membranes of a word, for whoever checks.
+    o_valid, o_place, o_fired, o_values, o_end, o_last : Out
+        The word's fired lanes and, if they are not binary spikes, their values.
+    trace_valid, trace_index, trace_last, trace_spikes, trace_membranes, trace_currents : Out
+        Spikes, new membranes and, of second order, new currents of a word, for whoever checks.
     """
 
     def __init__(self, plan: CorePlan):
         self.plan = plan
-        drive, state = shape_of(plan.bounds.drive), shape_of(plan.bounds.state)
         index = range(plan.sweeps)
-        super().__init__(
-            {
-                "fetch_index": In(index),
-                "valid": In(1),
-                "index": In(index),
-                "drives": In(data.ArrayLayout(drive, plan.units)),
-                "end": In(1),
-                "last": In(1),
-                "mute": In(1),
-                "o_valid": Out(1),
-                "o_index": Out(index),
-                "o_spikes": Out(plan.units),
-                "o_end": Out(1),
-                "o_last": Out(1),
-                "trace_valid": Out(1),
-                "trace_index": Out(index),
-                "trace_last": Out(1),
-                "trace_spikes": Out(plan.units),
-                "trace_membranes": Out(data.ArrayLayout(state, plan.units)),
-            }
-        )
+        place = PlaceLayout.of(plan.shape, plan.units)
+        members: dict[str, Any] = {
+            "fetch_index": In(index),
+            "valid": In(1),
+            "index": In(index),
+            "place": In(place),
+            "drives": In(self._lanes(plan.bounds.drive)),
+            "end": In(1),
+            "last": In(1),
+            "mute": In(1),
+            "o_valid": Out(1),
+            "o_place": Out(place),
+            "o_fired": Out(plan.units),
+            "o_end": Out(1),
+            "o_last": Out(1),
+            "trace_valid": Out(1),
+            "trace_index": Out(index),
+            "trace_last": Out(1),
+            "trace_spikes": Out(self._lanes(plan.spikes)),
+            "trace_membranes": Out(self._lanes(plan.bounds.state)),
+        }
+        if plan.sends != BINARY:
+            members["o_values"] = Out(self._lanes(plan.sends))
+        if self._second_order:
+            members["trace_currents"] = Out(self._lanes(self._currents))
+        super().__init__(members)
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the drives of a word to its spikes."""
+        return 4 if self._second_order else 3
+
+    @property
+    def _second_order(self) -> bool:
+        return self.plan.population.current_decay is not None
+
+    @property
+    def _currents(self) -> Range:
+        return Range(self.plan.population.current_min, self.plan.population.current_max)
+
+    def _lanes(self, values: Range) -> data.ArrayLayout:
+        return data.ArrayLayout(shape_of(values), self.plan.units)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        plan = self.plan
-        population = plan.population
-        latches = population.reset == "latch"
-        state_shape = shape_of(plan.bounds.state)
+        plan, population, units = self.plan, self.plan.population, range(self.plan.units)
+        tiling = plan.word_tiling
 
-        # Membranes, one word per cycle, latches above them, and the parameters beside them.
-        states = Signal(data.ArrayLayout(state_shape, plan.units), reset_less=True)
-        latched = Signal(plan.units if latches else 0, reset_less=True)
-        width = len(states.as_value()) + len(latched)
-        initial = [pack(word, state_shape.width) for word in self._words(population.initial, 0)]
-        m.submodules.membranes = ram = Ram(width=width, depth=plan.sweeps, init=initial)
+        # What is stored of a neuron, one word per cycle; and the parameters beside it.
+        stored = {"state": self._lanes(plan.bounds.state)}
+        if self._second_order:
+            stored["current"] = self._lanes(self._currents)
+        if population.reset == "latch":
+            stored["latched"] = data.ArrayLayout(1, plan.units)
+        layout = data.StructLayout(stored)
+        now: Any = Signal(layout, reset_less=True)
+        then = {name: Signal(lanes, name=f"next_{name}") for name, lanes in stored.items()}
+        initial = tiling.spread(population.per_neuron(population.initial))
+        rest = [pack(word, shape_of(plan.bounds.state).width) for word in initial]
+        m.submodules.membranes = ram = Ram(width=layout.size, depth=plan.sweeps, init=rest)
         m.d.comb += ram.read_address.eq(self.fetch_index)
-        m.d.sync += Cat(states, latched).eq(ram.read_data)
+        m.d.sync += now.eq(ram.read_data)
         shapes = parameter_shapes(population)
-        values = {"factor": population.decay.numerator} | {
-            name: getattr(population, name) for name in shapes if name != "factor"
-        }
-        parameters = {name: self._parameter(m, name, values[name], shape) for name, shape in shapes.items()}
+        held = {name: self._parameter(m, name, values, shapes[name]) for name, values in parameters(population).items()}
 
         # The word on its way through the neuron units.
         drives = Signal.like(self.drives, name="drives_held", reset_less=True)
         m.d.sync += drives.eq(self.drives)
         control = wiring.Signature({name: self.signature.members[name].flip() for name in _CONTROL})
-        stages: list[Any] = [control.create(path=(f"stage_{number}",)) for number in range(5)]
+        stages: list[Any] = [control.create(path=(f"stage_{number}",)) for number in range(self.latency + 2)]
         for before, after in pairwise([self, *stages]):
             m.d.sync += [getattr(after, name).eq(getattr(before, name)) for name in _CONTROL]
 
         # Update rule.
-        fired = Signal(plan.units)
-        next_states, next_latched = Signal.like(states), Signal.like(latched)
-        for unit in range(plan.units):
-            m.submodules[f"neuron_{unit}"] = neuron = Neuron(population, plan.bounds)
-            m.d.comb += [
-                neuron.state.eq(states[unit]),
-                neuron.drive.eq(drives[unit]),
-                neuron.latched.eq(latched[unit] if latches else 0),
-                fired[unit].eq(neuron.spike),
-                next_states[unit].eq(neuron.next_state),
-            ]
-            m.d.comb += [getattr(neuron, name).eq(parameters[name][unit]) for name in shapes]
-            if latches:
-                m.d.comb += next_latched[unit].eq(neuron.next_latched)
+        for unit in units:
+            m.submodules[f"neuron_{unit}"] = neuron = Neuron(population, plan.bounds, shows=plan.shows)
+            m.d.comb += [neuron.drive.eq(drives[unit]), self.o_fired[unit].eq(neuron.fired)]
+            m.d.comb += [getattr(neuron, name).eq(lanes[unit]) for name, lanes in held.items()]
+            for name in stored:
+                m.d.comb += getattr(neuron, name).eq(now[name][unit])
+                m.d.comb += then[name][unit].eq(getattr(neuron, f"next_{name}"))
+            if plan.sends != BINARY:
+                m.d.comb += self.o_values[unit].eq(neuron.value)
 
         # Spikes out.
-        sent = stages[2]
+        sent = stages[self.latency - 1]
         m.d.comb += [
             self.o_valid.eq(sent.valid & ~sent.mute),
-            self.o_index.eq(sent.index),
-            self.o_spikes.eq(fired),
+            self.o_place.eq(sent.place),
             self.o_end.eq(sent.end),
             self.o_last.eq(sent.last),
         ]
 
         # Membranes back, or the next sample's.
-        written = stages[4]
-        renewed = self._initial(m, initial, width, stages[3].index)
+        written = stages[-1]
+        renewed = self._word(m, "initial", initial, shape_of(plan.bounds.state), stages[-2].index)
         m.d.comb += [
             ram.write_enable.eq(written.valid),
             ram.write_address.eq(written.index),
-            ram.write_data.eq(Mux(written.last, renewed, Cat(next_states, next_latched))),
+            ram.write_data.eq(Mux(written.last, Cat(*renewed), Cat(*then.values()))),
         ]
 
         # Trace.
-        fired_before = Signal(plan.units)
-        m.d.sync += [fired_before.eq(fired), self.trace_spikes.eq(fired_before)]
         m.d.comb += [
             self.trace_valid.eq(written.valid & ~written.mute),
             self.trace_index.eq(written.index),
             self.trace_last.eq(written.last),
-            self.trace_membranes.eq(next_states),
+            self.trace_membranes.eq(then["state"]),
         ]
+        if self._second_order:
+            m.d.comb += self.trace_currents.eq(then["current"])
+        if population.threshold is not None:
+            spikes = self.o_values if population.ternary else self.o_fired
+            before = Signal(len(Value.cast(spikes)))
+            m.d.sync += [before.eq(spikes), self.trace_spikes.eq(before)]
         return m
 
-    def _words(self, values: Any, padding: int) -> NDArray[np.int64]:
-        """Values by word and unit, ``(sweeps, units)``."""
-        plan = self.plan
-        padded = np.full(plan.sweeps * plan.units, padding, np.int64)
-        padded[: plan.population.size] = plan.population.per_neuron(values)
-        return padded.reshape(plan.sweeps, plan.units)
+    def _parameter(self, m: Module, name: str, values: NDArray[np.int64], shape: Shape) -> list[Value]:
+        """Parameter of each unit in the cycle of its membrane."""
+        tiling = self.plan.word_tiling
+        # A lane without a neuron never fires: its bias is 0. Everything else is what makes constants.
+        words = tiling.spread(self.plan.population.per_neuron(values), 0 if name == "bias" else int(values.max()))
+        if name != "bias":
+            words = np.where(tiling.neurons < 0, words[0], words)
+        found = self._word(m, name, words, shape, self.fetch_index)
+        held: list[Value] = []
+        for value in found:
+            if isinstance(value, Const):
+                held.append(value)
+                continue
+            held.append(Signal(shape, name=f"{name}_{len(held)}", reset_less=True))
+            m.d.sync += held[-1].eq(value)
+        return held
 
-    def _parameter(self, m: Module, name: str, values: Any, shape: Shape) -> list[Value]:
-        """Parameter of each unit in the cycle of its membrane: constants where they can be, else a memory."""
-        flat = self.plan.population.per_neuron(values)
-        # Lanes beyond the last neuron never fire: their bias is 0, and everything else is a neighbour's.
-        words = self._words(values, 0 if name == "bias" else int(flat[-1]))
-        if (words == words[0]).all():
-            return [Const(int(value), shape) for value in words[0]]
-        m.submodules[f"{name}_words"] = rom = Rom(
-            width=shape.width * self.plan.units, init=[pack(word, shape.width) for word in words]
-        )
-        held = Signal(data.ArrayLayout(shape, self.plan.units), name=name, reset_less=True)
-        m.d.comb += rom.address.eq(self.fetch_index)
-        m.d.sync += held.as_value().eq(rom.data)
-        return [held[unit] for unit in range(self.plan.units)]
+    def _word(self, m: Module, name: str, words: NDArray[np.int64], shape: Shape, index: Any) -> list[Value]:
+        """Numbers of each unit, one cycle after the word's index: constants where they can be, the others in a memory.
 
-    def _initial(self, m: Module, words: list[int], width: int, index: Any) -> Value:
-        """Initial membranes of a word, one cycle after its index."""
-        if len(set(words)) == 1:
-            return Const(words[0], width)
-        m.submodules.initial_words = rom = Rom(width=width, init=words)
-        m.d.comb += rom.address.eq(index)
-        return rom.data
+        Words that repeat themselves are kept once, if their number is a power of two.
+        """
+        period = 1
+        while period < len(words) and (words[period:] != words[:-period]).any():
+            period *= 2
+        words = words[:period]
+        varied = [unit for unit in range(self.plan.units) if (words[:, unit] != words[0, unit]).any()]
+        numbers: list[Value] = [Const(int(value), shape) for value in words[0]]
+        if varied:
+            m.submodules[f"{name}_words"] = rom = Rom(
+                width=shape.width * len(varied), init=[pack(word[varied], shape.width) for word in words]
+            )
+            m.d.comb += rom.address.eq(index)
+            found = data.View(data.ArrayLayout(shape, len(varied)), rom.data)
+            for position, unit in enumerate(varied):
+                numbers[unit] = found[position]
+        return numbers

@@ -8,6 +8,7 @@ from amaranth import ClockDomain, ClockSignal, Module, ResetSignal, Signal, Valu
 from amaranth.back import verilog
 from amaranth.hdl import Elaboratable
 
+from .layout import BeatLayout
 from .network import NetworkCore
 from .plan import NetworkPlan
 
@@ -46,7 +47,7 @@ class _Axi(Elaboratable):
             self.outputs |= {name: signal for name, (_, signal) in self.traces.items()}
 
     def _traces(self, plan: NetworkPlan) -> Iterator[tuple[str, tuple[Value, Signal]]]:
-        for core in plan.cores:
+        for core in plan.populations:
             trace = getattr(self.network, f"trace_{core.name}")
             for member in trace.signature.members:
                 name = f"trace_{core.name}_{member}"
@@ -78,6 +79,14 @@ class _Axi(Elaboratable):
         return m
 
 
+def _parts(layout: BeatLayout) -> str:
+    """Fields of the address of a map, in words."""
+    if len(layout.fields.shape) == 1:
+        return ""
+    named = zip(("column", "row", "channel"), layout.fields.widths, strict=True)
+    return " (from bit 0: " + ", ".join(f"{name} {width} bits" for name, width in named if width) + ")"
+
+
 def _header(plan: NetworkPlan, axi: _Axi) -> str:
     network = plan.network
     layout = axi.network.layout
@@ -87,19 +96,19 @@ def _header(plan: NetworkPlan, axi: _Axi) -> str:
         f"{network.digest}.",
         "",
         *(
-            f"Core {core.name}: {core.inputs} -> {core.population.size} neurons, {core.lanes} synaptic operations a "
-            f"cycle, {core.units} neuron updates a cycle."
+            f"Core {core.name}: {', '.join(port.source for port in core.ports)} -> {core.population.size} neurons, "
+            f"{core.lanes} synaptic operations a cycle, {core.units} neuron updates a cycle."
             for core in plan.cores
         ),
         "",
         "clk, rst     One clock; rst is synchronous, active high.",
-        f"s_axis_*     Input: tdata[{address - 1}:0] address, tdata[{address + value - 1}:{address}] value"
+        f"s_axis_*     Input: tdata[{address - 1}:0] address{_parts(layout)}, tdata[{address + value - 1}:{address}] value"
         f"{', signed' if layout.values.signed else ''}; tuser 1: a tick, the end of a step;",
         "             tlast with the tick that ends the sample.",
         "             Per sample: the values that are not 0, each input at most once, then one tick."
-        if plan.cores[0].steps
+        if plan.input.kind != "events"
         else f"             Per step, {network.steps} at most: its events, each input at most once, then a tick.",
-        f"m_axis_*     Answer: per sample {plan.cores[-1].population.size} scores, then the answer, with tlast; "
+        f"m_axis_*     Answer: per sample {plan.readout.classes} scores, then the answer, with tlast; "
         f"signed, {plan.score_width} bits.",
     ]
     return "".join(f"// {line}".rstrip() + "\n" for line in lines)

@@ -1,6 +1,5 @@
 """Whole networks in Amaranth's simulator, and their comparison with the golden model."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -16,6 +15,10 @@ from quant.result import Result
 __all__ = ["Rig", "assert_answers", "assert_traces"]
 
 
+QUIET = 200
+"""Cycles without a word after which nothing more comes."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Word:
     """One word of a trace."""
@@ -24,6 +27,7 @@ class Word:
     last: int
     spikes: list[int]
     membranes: list[int]
+    currents: list[int]
 
 
 @dataclass(kw_only=True)
@@ -54,7 +58,7 @@ class Rig:
         """Simulates until every sample that was not given up is answered."""
         self.dut = NetworkCore(self.design.plan, instrumented=True)
         self.top = Resettable(self.dut)
-        self.traces = {core.name: [] for core in self.design.cores}
+        self.traces = {core.name: [] for core in self.design.plan.populations}
         simulate(
             self.top,
             self._feed,
@@ -76,7 +80,7 @@ class Rig:
     @property
     def _settling(self) -> int:
         """Cycles after a reset in which memories are set: one sweep of every core, and one of the scores."""
-        return max(self.design.classes, *(core.sweeps for core in self.design.cores)) + 20
+        return max(2 * self.design.classes, *(core.sweeps for core in self.design.cores)) + 40
 
     async def _feed(self, ctx: Any) -> None:
         random = Random(self.seed)
@@ -130,26 +134,37 @@ class Rig:
                     self.answers.append(self.received)
                     self.ended.append(self.cycle)
                 self.received = []
+        # What nobody reads may lag behind the answer.
+        ctx.set(port.ready, 1)
+        quiet, seen = 0, -1
+        while quiet < QUIET:
+            count = sum(map(len, self.traces.values()))
+            quiet, seen = (quiet + 1 if count == seen else 0), count
+            await ctx.tick()
 
     async def _observe(self, ctx: Any) -> None:
-        random, names = Random(self.seed + 2), list(self.traces)
+        random, cores = Random(self.seed + 2), self.design.cores
         while True:
-            paused = sum((random.random() < self.stall) << k for k in range(len(names)))
+            paused = sum((random.random() < self.stall) << k for k in range(len(cores)))
             ctx.set(self.dut.pause, paused)
             await ctx.tick()
             self.cycle += 1
-            for core in self.design.cores:
+            for core in self.design.plan.populations:
                 trace = getattr(self.dut, f"trace_{core.name}")
                 if ctx.get(trace.valid):
                     self.traces[core.name].append(self._word(ctx, core.units, trace))
 
     def _word(self, ctx: Any, units: int, trace: Any) -> Word:
-        spikes = ctx.get(trace.spikes)
+        def values(name: str) -> list[int]:
+            port = getattr(trace, name, None)
+            return [] if port is None else [ctx.get(port[unit]) for unit in range(units)]
+
         return Word(
             index=ctx.get(trace.index),
             last=ctx.get(trace.last),
-            spikes=[spikes >> unit & 1 for unit in range(units)],
-            membranes=[ctx.get(trace.membranes[unit]) for unit in range(units)],
+            spikes=values("spikes"),
+            membranes=values("membranes"),
+            currents=values("currents"),
         )
 
 
@@ -166,16 +181,18 @@ def assert_traces(rig: Rig, result: Result) -> None:
     Only a sample that is stopped early may end before its last step, at the soonest with the step that decides it.
     """
     design = rig.design
-    for core in design.cores:
+    for core in design.plan.populations:
         words = iter(rig.traces[core.name])
-        spikes, membranes = result.spikes[core.name], result.membranes[core.name]
+        spikes = result.spikes[core.name]
         for sample in range(len(spikes)):
             least = _least_steps(design, result, sample)
             for step in range(spikes.shape[1]):
                 found = [next(words) for _ in range(core.sweeps)]
                 where = f"{core.name}, sample {sample}, step {step}"
                 assert [word.index for word in found] == list(range(core.sweeps)), where
-                _assert_step(found, spikes[sample, step], membranes[sample, step], where)
+                for name in ("spikes", "membranes", "currents"):
+                    if core.name in getattr(result, name):
+                        _assert_step(core, found, name, getattr(result, name)[core.name][sample, step], where)
                 assert len({word.last for word in found}) == 1, where
                 if found[0].last:
                     break
@@ -185,19 +202,16 @@ def assert_traces(rig: Rig, result: Result) -> None:
 
 
 def _least_steps(design: Design, result: Result, sample: int) -> int:
-    fired = result.spikes[design.cores[-1].name][sample].any(axis=1)
-    return int(fired.argmax()) + 1 if design.plan.early_stop and fired.any() else len(fired)
+    fired = (result.spikes[design.plan.readout.source][sample] != 0).any(axis=1) if design.plan.early_stop else None
+    steps = design.network.steps if design.network.input.kind != "events" else result.spikes[design.network.order[0]].shape[1]
+    return int(fired.argmax()) + 1 if fired is not None and fired.any() else steps
 
 
-def _assert_step(found: list[Word], spikes: Any, membranes: Any, where: str) -> None:
-    lanes = list(_flat(word.spikes for word in found))
-    np.testing.assert_array_equal(lanes[: len(spikes)], spikes, err_msg=f"spikes of {where}")
-    assert not any(lanes[len(spikes) :]), f"spikes of no neuron, {where}"
-    np.testing.assert_array_equal(
-        list(_flat(word.membranes for word in found))[: len(membranes)], membranes, err_msg=f"membranes of {where}"
-    )
-
-
-def _flat(lists: Iterable[list[int]]) -> Iterator[int]:
-    for values in lists:
-        yield from values
+def _assert_step(core: Any, found: list[Word], name: str, expected: Any, where: str) -> None:
+    neurons = core.word_tiling.neurons.reshape(-1)
+    lanes = np.array([value for word in found for value in getattr(word, name)])
+    values = np.zeros(len(expected), np.int64)
+    values[neurons[neurons >= 0]] = lanes[neurons >= 0]
+    np.testing.assert_array_equal(values, expected, err_msg=f"{name} of {where}")
+    if name == "spikes":
+        assert not lanes[neurons < 0].any(), f"spikes of no neuron, {where}"

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from streams import simulate
 
-from hw.neuron import Neuron, parameter_shapes
+from hw.neuron import Neuron, parameter_shapes, parameters
 from quant.ir import RESETS, Decay, Population
 from quant.ranges import Range, bounds_of
 
-SPIKE, MEMBRANE = 2, 4  # cycles from a membrane to its spike, and to the new membrane
+SPIKE, MEMBRANE = 2, 4  # cycles from a membrane to its spike, and to the new membrane; one more of second order
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,83 +18,116 @@ class Case:
 
     neuron: int = 0
     state: int = 0
+    current: int = 0
     drive: int = 0
     latched: int = 0
 
 
-def neuron(name, population, index):
-    """Parameter of one neuron of a population."""
-    return int(population.per_neuron(getattr(population, name))[index])
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What comes out: whether there is an event, its value, and what is stored; 0 where there is no such thing."""
+
+    fired: int = 0
+    value: int = 0
+    state: int = 0
+    current: int = 0
+    latched: int = 0
 
 
-def equation(population, case):
-    """Spike, new membrane and whether the neuron has fired: the rule of quant.ir, word by word."""
-    theta = neuron("threshold", population, case.neuron)
-    m, f = int(population.per_neuron(population.decay.numerator)[case.neuron]), population.decay.shift
-    h = case.state + neuron("bias", population, case.neuron) + case.drive
+def own(population, values, index):
+    """Number of one neuron of a population."""
+    return int(population.per_neuron(values)[index])
+
+
+def decayed(population, value, decay, index, low, high):
+    half = 2 ** (decay.shift - 1) if decay.shift else 0
+    return min(max((value * own(population, decay.numerator, index) + half) // 2**decay.shift, low), high)
+
+
+def equation(population, case, *, shows=False):
+    """The rule of quant.ir, word by word, for one neuron; what it sends is its spike, or H if that ``shows``."""
+    number = case.neuron
+    current, i = 0, case.drive
+    if population.current_decay is not None:
+        i += case.current
+        rails = population.current_min, population.current_max
+        current = decayed(population, i, population.current_decay, number, *rails)
+    h = case.state + own(population, population.bias, number) + i
     if population.rectify:
         h = max(h, 0)
-    latched = population.reset == "latch" and case.latched
-    s = 1 if h >= theta and not latched else 0
-    fired = s or latched
+    latches = population.reset == "latch"
+    s = 0
+    if population.threshold is not None and not (latches and case.latched):
+        theta = own(population, population.threshold, number)
+        s = 1 if h >= theta else -1 if population.ternary and h <= -theta else 0
+    latched = int(latches and (s != 0 or case.latched != 0))
     v = h
     if population.reset == "zero" and s:
-        v = neuron("reset_value", population, case.neuron)
+        v = own(population, population.reset_value, number)
     if population.reset == "subtract":
-        v = h - s * neuron("reset_amount", population, case.neuron)
-    if population.reset == "latch" and fired:
+        v = h - s * own(population, population.reset_amount, number)
+    if latched:
         v = 0
-    half = 2 ** (f - 1) if f else 0
-    v = (v * m + half) // 2**f
-    return s, min(max(v, population.state_min), population.state_max), fired
+    return Step(
+        fired=int(shows or s != 0),
+        value=h if shows else s,
+        state=decayed(population, v, population.decay, number, population.state_min, population.state_max),
+        current=current,
+        latched=latched,
+    )
 
 
-def run(population, drive, cases):
-    """Spikes, new membranes and fired flags of cases that follow each other, one per cycle."""
-    unit = Neuron(population, bounds_of(population, drive))
-    fields = {
-        name: population.decay.numerator if name == "factor" else getattr(population, name)
-        for name in parameter_shapes(population)
-    }
+def run(population, drive, cases, *, shows=False):
+    """Steps of cases that follow each other, one per cycle."""
+    unit = Neuron(population, bounds_of(population, drive), shows=shows)
     words = [
-        {name: int(population.per_neuron(values)[index]) for name, values in fields.items()}
+        {name: own(population, values, index) for name, values in parameters(population).items()}
         for index in range(population.size)
     ]
-    spikes, states, fired = [], [], []
+    second = population.current_decay is not None
+    sent, kept = [], []
+
+    def read(ctx, name):
+        return ctx.get(getattr(unit, name)) if name in unit.signature.members else 0
 
     async def bench(ctx):
-        for cycle in range(len(cases) + MEMBRANE):
+        for cycle in range(len(cases) + MEMBRANE + second):
             case = cases[min(cycle, len(cases) - 1)]
-            for name in ("state", "drive", "latched"):
-                ctx.set(getattr(unit, name), getattr(case, name))
+            for name in ("state", "current", "drive", "latched"):
+                if name in unit.signature.members:
+                    ctx.set(getattr(unit, name), getattr(case, name))
             if population.size > 1 or cycle == 0:
                 for name, value in words[case.neuron].items():
                     ctx.set(getattr(unit, name), value)
-            if cycle >= SPIKE:
-                spikes.append(ctx.get(unit.spike))
-            if cycle >= MEMBRANE:
-                states.append(ctx.get(unit.next_state))
-                fired.append(ctx.get(unit.next_latched))
+            if cycle >= SPIKE + second:
+                fired = read(ctx, "fired")
+                sent.append({"fired": fired, "value": read(ctx, "value") if population.ternary or shows else fired})
+            if cycle >= MEMBRANE + second:
+                kept.append({name: read(ctx, f"next_{name}") for name in ("state", "current", "latched")})
             await ctx.tick()
 
     simulate(unit, bench)
-    return list(zip(spikes, states, fired, strict=False))
+    return [Step(**event, **state) for event, state in zip(sent, kept, strict=False)]
 
 
-def check(population, drive):
-    """Every neuron, membrane and drive, in an order in which neighbours have little in common."""
+def every_case(population, drive):
+    """Every neuron, membrane, current and drive, in an order in which neighbours have little in common."""
     flags = (0, 1) if population.reset == "latch" else (0,)
-    ranges = (range(population.size), range(population.state_min, population.state_max + 1))
-    cases = [
-        Case(neuron=n, state=v, drive=x, latched=flag)
-        for n, v, x, flag in product(*ranges, range(drive.low, drive.high + 1), flags)
-    ]
+    ranges = (
+        range(population.size),
+        range(population.state_min, population.state_max + 1),
+        range(population.current_min, population.current_max + 1),
+        range(drive.low, drive.high + 1),
+    )
+    cases = [Case(neuron=n, state=v, current=i, drive=x, latched=flag) for n, v, i, x, flag in product(*ranges, flags)]
     np.random.default_rng(0).shuffle(cases)
-    for case, found in zip(cases, run(population, drive, cases), strict=True):
-        spike, state, fired = equation(population, case)
-        assert found[:2] == (spike, state), case
-        if population.reset == "latch":
-            assert found[2] == fired, case
+    return cases
+
+
+def check(population, drive, *, shows=False):
+    cases = every_case(population, drive)
+    for case, found in zip(cases, run(population, drive, cases, shows=shows), strict=True):
+        assert found == equation(population, case, shows=shows), case
 
 
 DECAYS = {
@@ -112,21 +145,63 @@ RAILS = {"signed": (-4, 5), "unsigned": (0, 6)}
 
 @pytest.mark.parametrize("rails", RAILS)
 @pytest.mark.parametrize("decay", DECAYS)
-@pytest.mark.parametrize("rectify", [False, True])
+@pytest.mark.parametrize("ternary", [False, True], ids=["binary", "ternary"])
+@pytest.mark.parametrize("rectify", [False, True], ids=["", "rectify"])
 @pytest.mark.parametrize("reset", RESETS)
-def test_is_its_equation_for_every_membrane_and_drive(reset, rectify, decay, rails):
+def test_is_its_equation_for_every_membrane_and_drive(reset, rectify, ternary, decay, rails):
     low, high = RAILS[rails]
     population = Population(
         name="n",
         shape=(3,) if decay == "each" else (1,),
         threshold=4,
         reset=reset,
+        ternary=ternary,
         decay=DECAYS[decay],
         rectify=rectify,
         state_min=low,
         state_max=high,
     )
     check(population, Range(-5, 6))
+
+
+def second_order(**fields):
+    values = {"threshold": 4, "decay": Decay(numerator=3, shift=2), "bias": 1, "state_min": -3, "state_max": 4}
+    current = {"current_decay": Decay(numerator=1, shift=1), "current_min": -3, "current_max": 2}
+    return Population(**{"name": "n", "shape": (1,), **values, **current, **fields})
+
+
+@pytest.mark.parametrize("ternary", [False, True], ids=["binary", "ternary"])
+@pytest.mark.parametrize("rectify", [False, True], ids=["", "rectify"])
+@pytest.mark.parametrize("reset", RESETS)
+def test_of_second_order_is_its_equation_for_every_membrane_and_current(reset, rectify, ternary):
+    check(second_order(reset=reset, rectify=rectify, ternary=ternary), Range(-3, 4))
+
+
+@pytest.mark.parametrize("rails", [(-3, 2), (0, 3), (-3, 0), (0, 0)])
+@pytest.mark.parametrize("decay", DECAYS)
+def test_of_second_order_is_its_equation_for_every_decay_of_the_current(decay, rails):
+    each = {"shape": (3,), "bias": np.array([-1, 2, 0])} if decay == "each" else {}
+    rails = {"current_min": rails[0], "current_max": rails[1]}
+    check(second_order(reset="subtract", current_decay=DECAYS[decay], **rails, **each), Range(-3, 4))
+
+
+SILENT = {
+    "plain": {},
+    "rectified": {"rectify": True},
+    "biased": {"bias": np.array([-7, 0, 3])},
+    "positive": {"bias": 20, "state_min": 0},
+    "negative": {"bias": -20, "state_max": 0, "rectify": True},
+    "leaky": {"decay": Decay(numerator=np.array([0, 5, 9]), shift=3)},
+    "without a membrane": {"state_min": 0, "state_max": 0},
+    "second order": {"current_decay": Decay(numerator=1, shift=1), "current_min": -2, "current_max": 3},
+}
+
+
+@pytest.mark.parametrize("shows", [False, True], ids=["silent", "shows"])
+@pytest.mark.parametrize("fields", SILENT)
+def test_without_a_threshold_is_its_equation_for_every_membrane_and_drive(fields, shows):
+    values = {"threshold": None, "reset": "none", "state_min": -4, "state_max": 5, **SILENT[fields]}
+    check(Population(name="n", shape=(3,), **values), Range(-5, 6), shows=shows)
 
 
 @pytest.mark.parametrize(
@@ -158,26 +233,34 @@ def test_is_its_equation_for_every_parameter(fields):
     check(Population(**{"name": "n", "shape": (3,), "threshold": 3, "decay": decay, **rails, **fields}), Range(-5, 6))
 
 
+@pytest.mark.parametrize("second", [False, True], ids=["first order", "second order"])
+@pytest.mark.parametrize("ternary", [False, True], ids=["binary", "ternary"])
 @pytest.mark.parametrize("reset", RESETS)
-def test_is_its_equation_for_numbers_of_many_bits(reset):
-    """Membranes of 31 bits and a decay of 24, at random and at every corner."""
+def test_is_its_equation_for_numbers_of_many_bits(reset, ternary, second):
+    """Membranes of 31 bits and decays of 24, at random and at every corner."""
     rng = np.random.default_rng(3)
     low, high, drive = -(1 << 30), (1 << 30) - 1, Range(-(1 << 22), 1 << 22)
+    fields = {}
+    if second:
+        decay = Decay(numerator=np.array([(1 << 23) + 7, (1 << 24) - 3]), shift=24)
+        fields = {"current_decay": decay, "current_min": low, "current_max": high}
     population = Population(
         name="n",
         shape=(2,),
         threshold=np.array([1 << 29, 1 << 30]),
         reset=reset,
+        ternary=ternary,
         decay=Decay(numerator=np.array([(1 << 24) - 1, (1 << 24) + 12345]), shift=24),
         bias=np.array([-(1 << 20), 99]),
         state_min=low,
         state_max=high,
+        **fields,
     )
-    states = [low, high, 0, -1, 1 << 29, *(int(state) for state in rng.integers(low, high + 1, 80))]
+    states = [low, high, 0, -1, 1 << 29, -(1 << 29), *(int(state) for state in rng.integers(low, high + 1, 80))]
     drives = [drive.low, drive.high, 0, *(int(value) for value in rng.integers(drive.low, drive.high + 1, 4))]
-    cases = [Case(neuron=n, state=v, drive=x) for n, v, x in product(range(2), states, drives)]
-    found = run(population, drive, cases)
-    assert [result[:2] for result in found] == [equation(population, case)[:2] for case in cases]
+    currents = [low, high, *(int(value) for value in rng.integers(low, high + 1, 3))] if second else [0]
+    cases = [Case(neuron=n, state=v, drive=x, current=i) for n, v, x, i in product(range(2), states, drives, currents)]
+    assert run(population, drive, cases) == [equation(population, case) for case in cases]
 
 
 def test_is_its_equation_without_inputs():
@@ -232,25 +315,161 @@ def test_is_its_equation_without_inputs():
 def test_worked_by_hand(fields, state, drive, spike, after):
     population = Population(**{"name": "n", "shape": (1,), "threshold": 8, "state_min": -12, "state_max": 13, **fields})
     case = Case(state=state, drive=drive)
-    ((found_spike, found_state, _),) = run(population, Range(-12, 12), [case])
-    assert (found_spike, found_state) == (spike, after)
-    assert equation(population, case)[:2] == (spike, after)
+    wanted = Step(fired=abs(spike), value=spike, state=after, latched=int(population.reset == "latch" and spike != 0))
+    assert run(population, Range(-12, 12), [case]) == [wanted]
+    assert equation(population, case) == wanted
+
+
+@pytest.mark.parametrize(
+    ("fields", "state", "drive", "spike", "after"),
+    [
+        # The thresholds: at them, one inside, one outside.
+        ({}, -3, -4, 0, -7),
+        ({}, -3, -5, -1, 0),
+        ({}, -3, -6, -1, 0),
+        ({}, 3, 4, 0, 7),
+        ({}, 3, 5, 1, 0),
+        ({}, 3, 6, 1, 0),
+        ({"bias": -1}, -3, -4, -1, 0),
+        ({"threshold": 1}, 0, 0, 0, 0),
+        ({"threshold": 1}, 0, -1, -1, 0),
+        # The resets, which follow the sign of the spike where they depend on it.
+        ({"reset_value": -4}, -3, -5, -1, -4),
+        ({"reset_value": 5}, -3, -5, -1, 5),
+        ({"reset": "subtract"}, -3, -9, -1, -4),
+        ({"reset": "subtract"}, 3, 9, 1, 4),
+        ({"reset": "subtract"}, -3, -4, 0, -7),
+        ({"reset": "subtract", "reset_amount": 3}, -3, -9, -1, -9),
+        ({"reset": "subtract", "reset_amount": -2}, -3, -5, -1, -10),
+        ({"reset": "subtract", "reset_amount": 20}, -3, -9, -1, 8),
+        ({"reset": "none"}, -3, -9, -1, -12),
+        # Rectified, it is never below.
+        ({"rectify": True}, -5, -6, 0, 0),
+        ({"rectify": True, "threshold": 1}, -5, -6, 0, 0),
+        ({"rectify": True}, 3, 5, 1, 0),
+        # The rails, after a spike.
+        ({"reset": "none"}, -3, -10, -1, -12),
+        ({"reset": "subtract", "reset_amount": 30}, -3, -9, -1, 13),
+        ({"reset": "subtract", "reset_amount": -5}, -3, -9, -1, -12),
+        # And the decay: 1/2 of -4 and of -5, halves up.
+        ({"reset": "subtract", "decay": Decay(numerator=1, shift=1)}, -3, -9, -1, -2),
+        ({"reset": "subtract", "decay": Decay(numerator=1, shift=1)}, -3, -10, -1, -2),
+    ],
+)
+def test_ternary_worked_by_hand(fields, state, drive, spike, after):
+    test_worked_by_hand({"ternary": True, **fields}, state, drive, spike, after)
+
+
+@pytest.mark.parametrize(
+    ("fields", "state", "current", "drive", "spike", "after", "kept"),
+    [
+        # H counts the current as it arrives, with the drive; what is kept of it is the half, rounded up.
+        ({}, 2, 3, 2, 0, 7, 3),
+        ({}, 2, 3, 3, 1, 0, 3),
+        ({}, 2, -3, 2, 0, 1, 0),
+        ({}, 2, -3, 0, 0, -1, -1),
+        ({}, 0, 5, 0, 0, 5, 3),
+        ({"bias": 1}, 2, 3, 2, 1, 0, 3),
+        ({"bias": 3}, 0, 0, 0, 0, 3, 0),
+        # Neither a spike nor the rectification changes the current, whatever the reset.
+        ({"reset": "subtract"}, 2, 4, 4, 1, 2, 4),
+        ({"reset": "none"}, 2, 4, 4, 1, 10, 4),
+        ({"reset": "latch"}, 2, 4, 4, 1, 0, 4),
+        ({"rectify": True}, 2, -4, -4, 0, 0, -4),
+        # Its decays.
+        ({"current_decay": Decay(numerator=0)}, 0, 5, 2, 0, 7, 0),
+        ({"current_decay": Decay()}, 0, 3, 2, 0, 5, 5),
+        ({"current_decay": Decay(numerator=3, shift=2)}, 0, 1, 1, 0, 2, 2),
+        ({"current_decay": Decay(numerator=3, shift=2)}, 0, -1, -1, 0, -2, -1),
+        ({"current_decay": Decay(numerator=3, shift=2)}, 0, -1, -2, 0, -3, -2),
+        ({"current_decay": Decay(numerator=3, shift=1)}, 0, 1, 1, 0, 2, 3),
+        # Its rails, -5 and 6, are not those of the membrane, -12 and 13: at them, and one beyond.
+        ({"current_decay": Decay()}, 0, 6, 0, 0, 6, 6),
+        ({"current_decay": Decay()}, 0, 6, 1, 0, 7, 6),
+        ({"current_decay": Decay()}, 0, -5, 0, 0, -5, -5),
+        ({"current_decay": Decay()}, 0, -5, -1, 0, -6, -5),
+        ({"current_decay": Decay(), "reset": "none"}, 2, 6, 4, 1, 12, 6),
+        ({"current_decay": Decay(), "current_min": 0}, 0, 1, -2, 0, -1, 0),
+        ({"current_decay": Decay(), "current_max": 0}, 0, -1, 2, 0, 1, 0),
+    ],
+)
+def test_of_second_order_worked_by_hand(fields, state, current, drive, spike, after, kept):
+    rails = {"state_min": -12, "state_max": 13, "current_min": -5, "current_max": 6}
+    population = second_order(**{"threshold": 8, "decay": Decay(), "bias": 0, **rails, **fields})
+    case = Case(state=state, current=current, drive=drive)
+    latched = int(population.reset == "latch" and spike)
+    wanted = Step(fired=spike, value=spike, state=after, current=kept, latched=latched)
+    assert run(population, Range(-12, 12), [case]) == [wanted]
+    assert equation(population, case) == wanted
+
+
+@pytest.mark.parametrize(
+    ("fields", "state", "drive", "value", "after"),
+    [
+        # What is shown is H, whole: before the decay and the rails.
+        ({}, 3, 4, 7, 7),
+        ({}, 3, -9, -6, -6),
+        ({}, 13, 12, 25, 13),
+        ({}, -12, -12, -24, -12),
+        ({"bias": 2}, 3, 4, 9, 9),
+        ({"decay": Decay(numerator=1, shift=1)}, 3, 4, 7, 4),
+        ({"rectify": True}, 3, -9, 0, 0),
+        ({"rectify": True}, 3, 9, 12, 12),
+        ({"state_min": 0, "state_max": 0}, 0, -7, -7, 0),
+    ],
+)
+def test_without_a_threshold_worked_by_hand(fields, state, drive, value, after):
+    rails = {"state_min": -12, "state_max": 13}
+    population = Population(**{"name": "n", "shape": (1,), "threshold": None, "reset": "none", **rails, **fields})
+    case = Case(state=state, drive=drive)
+    for shows, wanted in ((True, Step(fired=1, value=value, state=after)), (False, Step(state=after))):
+        assert run(population, Range(-12, 12), [case], shows=shows) == [wanted]
+        assert equation(population, case, shows=shows) == wanted
 
 
 def test_a_latched_neuron_is_silent_with_its_membrane_at_zero():
     population = Population(name="n", shape=(1,), threshold=8, reset="latch", state_min=-12, state_max=13)
     cases = [Case(drive=8, latched=1), Case(state=-5, latched=1), Case(drive=8), Case(drive=7), Case(state=-5)]
-    assert run(population, Range(-12, 12), cases) == [(0, 0, 1), (0, 0, 1), (1, 0, 1), (0, 7, 0), (0, -5, 0)]
+    assert run(population, Range(-12, 12), cases) == [
+        Step(latched=1),
+        Step(latched=1),
+        Step(fired=1, value=1, latched=1),
+        Step(state=7),
+        Step(state=-5),
+    ]
 
 
-def test_parameters_that_the_rule_does_not_use_have_no_ports():
-    fields = {"name": "n", "shape": (2,), "threshold": 3, "state_min": -8, "state_max": 7}
-    assert set(parameter_shapes(Population(**fields))) == {"threshold", "bias", "factor", "reset_value"}
-    assert set(parameter_shapes(Population(**fields, reset="none"))) == {"threshold", "bias", "factor"}
-    assert set(parameter_shapes(Population(**fields, reset="latch"))) == {"threshold", "bias", "factor"}
-    assert set(parameter_shapes(Population(**fields, reset="subtract"))) == {
-        "threshold",
-        "bias",
-        "factor",
-        "reset_amount",
-    }
+def test_a_negative_spike_latches_too():
+    population = Population(name="n", shape=(1,), threshold=8, reset="latch", ternary=True, state_min=-12, state_max=13)
+    cases = [Case(drive=-8), Case(drive=-8, latched=1), Case(drive=8, latched=1), Case(drive=-7), Case(drive=8)]
+    assert run(population, Range(-12, 12), cases) == [
+        Step(fired=1, value=-1, latched=1),
+        Step(latched=1),
+        Step(latched=1),
+        Step(state=-7),
+        Step(fired=1, value=1, latched=1),
+    ]
+
+
+PORTS = {
+    "zero": ({}, {"threshold", "bias", "factor", "reset_value"}, set()),
+    "none": ({"reset": "none"}, {"threshold", "bias", "factor"}, set()),
+    "latch": ({"reset": "latch"}, {"threshold", "bias", "factor"}, {"latched", "next_latched"}),
+    "subtract": ({"reset": "subtract"}, {"threshold", "bias", "factor", "reset_amount"}, set()),
+    "ternary": ({"ternary": True, "reset": "none"}, {"threshold", "bias", "factor"}, {"value"}),
+    "silent": ({"threshold": None, "reset": "none"}, {"bias", "factor"}, set()),
+    "second order": (
+        {"reset": "none", "current_decay": Decay()},
+        {"threshold", "bias", "factor", "current_factor"},
+        {"current", "next_current"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PORTS)
+def test_what_the_rule_does_not_use_has_no_port(case):
+    fields, names, others = PORTS[case]
+    population = Population(**{"name": "n", "shape": (2,), "threshold": 3, "state_min": -8, "state_max": 7, **fields})
+    assert set(parameters(population)) == set(parameter_shapes(population)) == names
+    ports = set(Neuron(population, bounds_of(population, Range(-1, 1))).signature.members)
+    assert ports == {"state", "drive", "fired", "next_state"} | names | others
