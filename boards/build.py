@@ -199,7 +199,7 @@ def plan_build(
 
 def _check_size(plan: NetworkPlan, board: Board) -> None:
     """Refuse at once what no tool could fit."""
-    bits = sum(core.connection.weights.size * core.connection.weight_bits for core in plan.cores)
+    bits = sum(port.geometry.words.size * port.weight_bits for core in plan.cores for port in core.ports)
     if bits > board.memory_bits:
         raise FitError(
             f"Network {plan.network.name} does not fit {board.title}: its weights are {bits} bits, and all memories of "

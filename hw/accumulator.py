@@ -49,17 +49,17 @@ class Accumulator(wiring.Component):
     fetch_row : In
         Row of the operation that comes in two cycles.
     row, bank : In
-        Row, and bank of ``take``, of this cycle's operation.
+        Row, and bank of ``take``, of the operation that comes in the next cycle.
     add : In(1)
-        Add ``operands`` to the row.
+        It adds ``operands`` to the row.
     take, clear : In(1)
-        Give the bank's sums in ``taken``, in the same cycle; with ``clear``, set them to 0.
+        It gives the bank's sums in ``taken``; with ``clear``, it sets them to 0.
     operands : In
-        One per lane.
+        Of this cycle's operation, one per lane.
     mark, reached : In(marks), In(lanes)
-        With ``add``: the source that counts once, one bit, and the lanes that it reaches. Only with ``marks``.
+        Likewise: the source that counts once, one bit, and the lanes that it reaches. Only with ``marks``.
     taken : Out
-        Sums of the bank, one per unit.
+        Of this cycle's operation: sums of the bank, one per unit.
     """
 
     def __init__(
@@ -97,22 +97,22 @@ class Accumulator(wiring.Component):
         m = Module()
         width = shape_of(self.drive).width * self.units
         chosen = []
-        near, far = Signal(), Signal()
+        now, near, far = Signal.like(self.row, reset_less=True), Signal(), Signal()
+        m.d.sync += now.eq(self.row)
         if self.forwards and self.rows > REGISTER_ROWS:
-            between = Signal.like(self.row)
-            m.d.sync += [
-                between.eq(self.fetch_row),
-                near.eq(self.fetch_row == between),
-                far.eq(self.fetch_row == self.row),
-            ]
+            m.d.sync += [near.eq(self.fetch_row == self.row), far.eq(self.fetch_row == now)]
         for bank in range(self.banks):
             # Of a bank: its sums, and above them its marks.
             sums = Signal(data.ArrayLayout(shape_of(self.drive), self.units), reset_less=True, name=f"sums_{bank}")
             marks = Signal(self.marks * self.units, reset_less=True, name=f"marks_{bank}")
-            write, enable, selected = Signal(width + len(marks)), Signal(), Signal()
-            m.d.comb += [
-                selected.eq(self.bank == bank),
-                enable.eq(self.add | (self.take & self.clear & selected)),
+            # Its control, decoded a cycle before, in registers of its own: a signal for all lanes would be slow.
+            write, enable = Signal(width + len(marks), name=f"write_{bank}"), Signal(name=f"enable_{bank}")
+            selected, empties = Signal(name=f"selected_{bank}"), Signal(name=f"empties_{bank}")
+            mine = self.bank == bank
+            m.d.sync += [
+                selected.eq(mine),
+                empties.eq(self.take & mine),
+                enable.eq(self.add | (self.take & self.clear & mine)),
             ]
             totals, reached = [], []
             for unit in range(self.units):
@@ -121,29 +121,31 @@ class Accumulator(wiring.Component):
                 if self.marks:
                     known = marks[unit * self.marks : (unit + 1) * self.marks]
                     operand = Mux((known & self.mark).any(), 0, operand)
-                    reached.append(Mux(self.take, 0, known | Mux(self.reached[lane], self.mark, 0))[: self.marks])
+                    reached.append(Mux(empties, 0, known | Mux(self.reached[lane], self.mark, 0))[: self.marks])
                 total = Signal(shape_of(self.drive), name=f"total_{lane}")
-                m.d.comb += total.eq(Mux(self.take, 0, sums[unit] + operand))
+                m.d.comb += total.eq(Mux(empties, 0, sums[unit] + operand))
                 totals.append(total)
             m.d.comb += write.eq(Cat(*totals, *reached))
-            self._store(m, bank, Cat(sums.as_value(), marks), write, enable, near, far)
+            self._store(m, bank, Cat(sums.as_value(), marks), write, enable, now, near, far)
             chosen.append(Mux(selected, sums.as_value(), 0))
         m.d.comb += self.taken.as_value().eq(reduce(or_, chosen))
         return m
 
-    def _store(self, m: Module, bank: int, held: Any, write: Signal, enable: Signal, near: Any, far: Any) -> None:
+    def _store(
+        self, m: Module, bank: int, held: Any, write: Signal, enable: Signal, row: Signal, near: Signal, far: Signal
+    ) -> None:
         if self.rows <= REGISTER_ROWS:
-            rows = [Signal(len(write), reset_less=True, name=f"word_{bank}_{row}") for row in range(self.rows)]
-            for row, register in enumerate(rows):
-                with m.If(enable & (self.row == row)):
+            rows = [Signal(len(write), reset_less=True, name=f"word_{bank}_{number}") for number in range(self.rows)]
+            for number, register in enumerate(rows):
+                with m.If(enable & (row == number)):
                     m.d.sync += register.eq(write)
-            m.d.comb += held.eq(Mux(self.row == 0, rows[0], rows[-1]))
+            m.d.comb += held.eq(Mux(row == 0, rows[0], rows[-1]))
             return
         m.submodules[f"bank_{bank}"] = ram = Ram(width=len(write), depth=self.rows)
         m.d.comb += [
             ram.read_address.eq(self.fetch_row),
             ram.write_enable.eq(enable),
-            ram.write_address.eq(self.row),
+            ram.write_address.eq(row),
             ram.write_data.eq(write),
         ]
         if not self.forwards:

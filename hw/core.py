@@ -81,7 +81,9 @@ class Core(wiring.Component):
         operations = []
         for index, port in enumerate(plan.ports):
             m.submodules[f"addresser_{index}"] = addresser = Addresser(port)
-            wiring.connect(m, **{f"core.i{index}": wiring.flipped(getattr(self, f"i{index}")), "addresser.i": addresser.i})
+            wiring.connect(
+                m, **{f"core.i{index}": wiring.flipped(getattr(self, f"i{index}")), "addresser.i": addresser.i}
+            )
             operations.append(addresser.o)
 
         # Operation of this cycle: a row of an event, or a word of the sweep.
@@ -289,19 +291,19 @@ class Core(wiring.Component):
             marks=len(once),
         )
         m.submodules["held_sums" if held else "sums"] = accumulator
-        here = stages[depth]
+        following = stages[depth - 1]
         m.d.comb += [
             accumulator.fetch_row.eq(stages[depth - 2].row),
-            accumulator.row.eq(here.row),
-            accumulator.bank.eq(here.bank),
-            accumulator.add.eq(Cat(here.add[index] for index in mine).any()),
-            accumulator.take.eq(here.sweep),
-            accumulator.clear.eq(here.last if held else 1),
+            accumulator.row.eq(following.row),
+            accumulator.bank.eq(following.bank),
+            accumulator.add.eq(Cat(following.add[index] for index in mine).any()),
+            accumulator.take.eq(following.sweep),
+            accumulator.clear.eq(following.last if held else 1),
             accumulator.operands.eq(operands),
         ]
         if once:
             m.d.comb += [
-                accumulator.mark.eq(Cat(here.add[index] for index in once)),
+                accumulator.mark.eq(Cat(stages[depth].add[index] for index in once)),
                 accumulator.reached.eq(self._reached),
             ]
         return accumulator

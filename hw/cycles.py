@@ -10,14 +10,11 @@ from quant.errors import NetworkError
 from quant.graph import INPUT
 
 from .beats import beats
-from .delay import depth_of
-from .layout import BeatLayout, Fields
-from .plan import QUEUE_DEPTH, CorePlan, NetworkPlan, PortPlan
+from .flow import Flags, Numbers, Offer, PortFlow, SerialiserFlow
+from .layout import Fields
+from .plan import CorePlan, NetworkPlan
 
 __all__ = ["predict_cycles"]
-
-Flags = NDArray[np.bool_]
-Numbers = NDArray[np.int64]
 
 SEND = 2
 """Cycles from the tick that ends a sample to the first score of its answer."""
@@ -42,21 +39,21 @@ def predict_cycles(plan: NetworkPlan, inputs: NDArray[Any], spikes: Mapping[str,
     -------
     array of int64, (B,)
     """
-    for core in plan.populations:
-        if core.name not in spikes:
-            raise NetworkError(f"Spikes of population {core.name} must be recorded to predict cycles")
+    for population in plan.populations:
+        if population.name not in spikes:
+            raise NetworkError(f"Spikes of population {population.name} must be recorded to predict cycles")
     inputs = np.asarray(inputs)
     steps = inputs.shape[1] if plan.input.kind == "events" else plan.network.steps
-    source: Any = _Coded(plan, inputs) if plan.input.coded else _Source(plan, inputs)
+    source: Any = _Coded(plan, inputs, spikes) if plan.input.coded else _Source(plan, inputs)
     cores = [_Core(core, _fired(core, spikes, len(inputs), steps), paced=_paced(core)) for core in plan.cores]
     streams: dict[str, Any] = {INPUT: source, **{core.plan.name: core for core in cores}}
-    delays = [port.delay for core in cores for port in core.ports if port.delay is not None]
     samples = len(inputs)
     decided, begun, ended = np.zeros(samples, bool), np.full(samples, -1), np.full(samples, -1)
     cycle = 0
     while (ended < 0).any():
         if plan.early_stop:
             source.stop = decided & ~source.finished
+        moved: dict[str, Flags] = {}
         for core in cores:
             core.issue()
         for name, stream in streams.items():
@@ -69,7 +66,7 @@ def predict_cycles(plan: NetworkPlan, inputs: NDArray[Any], spikes: Mapping[str,
                 if core.paced and name == INPUT:
                     ready &= core.paces
             taken = offer.valid & ready
-            stream.taken = taken
+            moved[name] = taken
             for port in heard:
                 port.receive(offer, taken)
             for core in cores:
@@ -80,10 +77,8 @@ def predict_cycles(plan: NetworkPlan, inputs: NDArray[Any], spikes: Mapping[str,
                 ended[shown & offer.tick & offer.last] = cycle
                 later = shown & ~offer.tick
         for core in cores:
-            core.clock()
-        for delay in delays:
-            delay.clock()
-        begun[(begun < 0) & source.clock()] = cycle
+            core.clock(moved[core.plan.name])
+        begun[(begun < 0) & source.clock(moved[INPUT])] = cycle
         decided |= later
         cycle += 1
     return ended + SEND + plan.readout.classes - begun + 1
@@ -98,14 +93,6 @@ def _fired(core: CorePlan, spikes: Mapping[str, NDArray[Any]], samples: int, ste
     if core.shows:
         return np.ones((samples, 1 if core.at_end else steps, core.population.size), bool)
     return spikes[core.name] != 0
-
-
-class _Offer:
-    """What a stream offers in a cycle, by sample."""
-
-    def __init__(self, samples: int):
-        self.valid, self.tick, self.last = (np.zeros(samples, bool) for _ in range(3))
-        self.neuron = np.zeros(samples, np.int64)
 
 
 class _Source:
@@ -129,11 +116,11 @@ class _Source:
         self.once = once
         self.samples = np.arange(len(sequences))
         self.position = np.zeros(len(sequences), np.int64)
-        self.finished, self.stop, self.waiting, self.before, self.taken = np.zeros((5, len(sequences)), bool)
+        self.finished, self.stop, self.waiting, self.before = np.zeros((4, len(sequences)), bool)
 
     @property
-    def offer(self) -> _Offer:
-        offer = _Offer(len(self.samples))
+    def offer(self) -> Offer:
+        offer = Offer(len(self.samples))
         offer.valid = ~self.finished
         offer.tick = self.ticks[self.samples, self.position] & offer.valid
         ends = offer.tick & (self.stop | (self.position == self.lengths - 1))
@@ -141,9 +128,9 @@ class _Source:
         offer.neuron = self.neurons[self.samples, self.position]
         return offer
 
-    def clock(self) -> Flags:
+    def clock(self, taken: Flags) -> Flags:
         """Advance where the beat was taken; where the host's beat was."""
-        offer, taken = self.offer, self.taken
+        offer = self.offer
         self.waiting, self.before = offer.valid & offer.tick & ~taken, offer.last
         self.position += taken
         self.finished |= taken & offer.last
@@ -158,100 +145,37 @@ def _flat(fields: Fields) -> Numbers:
     return table
 
 
-class _Delay:
-    """Flow of :class:`hw.delay.Delay`."""
+class _Coded:
+    """Pixels of every sample into :class:`hw.encoder.Encoder`, as fast as they are taken, and its spikes."""
 
-    def __init__(self, port: PortPlan, samples: int, beats: int):
-        self.foretold = port.source != INPUT
-        self.depth = depth_of(BeatLayout(port.geometry.source, port.values))
-        self.samples = np.arange(samples)
-        self.tick, self.neuron = np.zeros((samples, beats + 2), bool), np.zeros((samples, beats + 2), np.int64)
-        # The tick that the sample before has left.
-        self.tick[:, 0] = True
-        self.written, self.end, self.readable = np.ones((3, samples), np.int64)
-        self.read = np.zeros(samples, np.int64)
-        self.next_written, self.next_end, self.next_read = self.written.copy(), self.end.copy(), self.read.copy()
+    def __init__(self, plan: NetworkPlan, inputs: NDArray[Any], fired: Flags):
+        encoder = encoder_tiling(plan.input)
+        # The host's beats: pixels, then the tick.
+        self.beats = np.count_nonzero(inputs, axis=1) + 1
+        self.steps, self.words = plan.network.steps, encoder.words
+        self.serialiser = SerialiserFlow(encoder, fired, delay=2)
+        self.step, self.word = np.zeros((2, len(inputs)), np.int64)
+        self.running, self.finished, self.stop, self.decision = np.zeros((4, len(inputs)), bool)
 
     @property
-    def ready(self) -> Flags:
-        return self.written - self.read != self.depth
+    def offer(self) -> Offer:
+        return self.serialiser.offer
 
-    @property
-    def offer(self) -> _Offer:
-        offer = _Offer(len(self.samples))
-        offer.valid = self.readable != self.read
-        offer.tick = self.tick[self.samples, self.read] & offer.valid
-        offer.neuron = self.neuron[self.samples, self.read]
-        return offer
-
-    def receive(self, offer: _Offer, taken: Flags) -> None:
-        store = taken & (offer.tick | ~(offer.last & self.foretold))
-        place = np.where(offer.tick & offer.last & (not self.foretold), self.end, self.written)
-        rows = self.samples[store]
-        self.tick[rows, place[store]] = offer.tick[store]
-        self.neuron[rows, place[store]] = offer.neuron[store]
-        self.next_written = np.where(store, place + 1, self.written)
-        self.next_end = np.where(store & (offer.tick | self.foretold), place + 1, self.end)
-
-    def take(self, taken: Flags) -> None:
-        self.next_read = self.read + taken
-
-    def clock(self) -> None:
-        self.readable = self.end
-        self.written, self.end, self.read = self.next_written, self.next_end, self.next_read
-
-
-class _Port:
-    """Flow of one addresser, and of the delay before it."""
-
-    def __init__(self, plan: PortPlan, samples: int, beats: int):
-        self.plan = plan
-        self.operations = plan.geometry.operations
-        self.delay = _Delay(plan, samples, beats) if plan.delayed else None
-        # First stage: rows of the event, 0 of one of no use. Second stage: rows that are left.
-        self.waiting, self.tick, self.last = np.zeros((3, samples), bool)
-        self.rows = np.zeros(samples, np.int64)
-        self.busy, self.at_tick, self.at_last = np.zeros((3, samples), bool)
-        self.left = np.zeros(samples, np.int64)
-        self.offered, self.taken = _Offer(samples), np.zeros(samples, bool)
-
-    def prepare(self, done: Flags) -> None:
-        """What the first stage does, given which operations are taken."""
-        self.done = done
-        over = done & (self.at_tick | (self.left == 1))
-        useful = self.tick | (self.rows != 0)
-        self.loads = self.waiting & useful & (~self.busy | over)
-        self.leaves = over
-        self.accepts = ~self.waiting | ~useful | self.loads
-        self.taken = np.zeros(len(done), bool)
-        if self.delay is not None:
-            offer = self.delay.offer
-            self._accept(offer, offer.valid & self.accepts)
-            self.delay.take(self.taken)
-
-    @property
-    def ready(self) -> Flags:
-        return self.accepts if self.delay is None else self.delay.ready
-
-    def receive(self, offer: _Offer, taken: Flags) -> None:
-        if self.delay is not None:
-            self.delay.receive(offer, taken)
-        else:
-            self._accept(offer, taken)
-
-    def _accept(self, offer: _Offer, taken: Flags) -> None:
-        self.offered, self.taken = offer, taken
-
-    def clock(self) -> None:
-        self.left = np.where(self.loads, self.rows, self.left - (self.done & ~self.at_tick))
-        self.busy = self.loads | (self.busy & ~self.leaves)
-        self.at_tick = np.where(self.loads, self.tick, self.at_tick)
-        self.at_last = np.where(self.loads, self.last, self.at_last)
-        taken, offer = self.taken, self.offered
-        self.waiting = np.where(self.accepts, taken, self.waiting)
-        self.tick = np.where(taken, offer.tick, self.tick)
-        self.last = np.where(taken, offer.last, self.last)
-        self.rows = np.where(taken, np.where(offer.tick, 0, self.operations[offer.neuron]), self.rows)
+    def clock(self, taken: Flags) -> Flags:
+        """Advance; where a beat of the host was taken."""
+        offer, begins = self.offer, self.beats > 0
+        issued = self.running & (self.serialiser.places != 0)
+        last = np.where(self.word == 0, self.stop | (self.step == self.steps - 1), self.decision)
+        end = issued & (self.word == self.words - 1)
+        self.decision = np.where(issued, last, self.decision)
+        self.running = (self.running & ~(end & last)) | (self.beats == 1)
+        self.beats = np.maximum(self.beats - 1, 0)
+        self.word = np.where(end, 0, self.word + issued)
+        self.step += end
+        self.finished |= taken & offer.tick & offer.last
+        self.serialiser.taken = taken
+        self.serialiser.clock(issued, last)
+        return begins
 
 
 class _Core:
@@ -260,32 +184,17 @@ class _Core:
     def __init__(self, plan: CorePlan, fired: Flags, *, paced: bool):
         self.plan, self.paced = plan, paced
         batch, steps, _ = fired.shape
-        words = plan.word_tiling.spread(fired.astype(np.int64)).reshape(batch, steps * plan.sweeps, plan.units)
-        self.words = words.sum(axis=2)
-        # Neurons in the order in which they leave.
-        self.neurons = np.zeros((batch, int(self.words.sum(axis=1).max(initial=0)) + 1), np.int64)
-        ids = np.tile(plan.word_tiling.neurons, (steps, 1)).reshape(-1)
-        for sample, chosen in enumerate(words.reshape(batch, -1) != 0):
-            self.neurons[sample, : chosen.sum()] = ids[chosen]
-        self.samples = np.arange(batch)
-        beats = self.neurons.shape[1] + steps
-        self.ports = [_Port(port, batch, max(beats, _most(port, steps))) for port in plan.ports]
-        # Issue.
-        self.index, self.cooldown = np.zeros((2, batch), np.int64)
-        self.places = np.full(batch, QUEUE_DEPTH)
-        self.over, self.taken, self.at_pace, self.at_last = np.zeros((4, batch), bool)
-        # From the issue of a word to its spikes: the pipeline of the operations, then that of the neurons.
         second = plan.population.current_decay is not None
-        self.pipeline = [np.zeros((2, batch), bool) for _ in range(3 + plan.multiplies + 3 + second)]
-        self.pushed, self.sent = np.zeros((2, batch), np.int64)
-        # Queue: words that were kept, with their spikes and flags.
-        self.queue = np.zeros((3, batch, self.words.shape[1] + 1), np.int64)
-        self.written, self.popped, self.inner = np.zeros((3, batch), np.int64)
-        self.head, self.busy = np.zeros((2, batch), bool)
-        # Word at work and the stream behind it.
-        self.left = np.zeros(batch, np.int64)
-        self.end, self.last = np.zeros((2, batch), bool)
-        self.offer = _Offer(batch)
+        delay = 3 + plan.multiplies + 3 + second
+        self.serialiser = SerialiserFlow(plan.word_tiling, fired, delay=delay)
+        self.ports = [PortFlow(port, batch, steps * (int(np.prod(port.geometry.source)) + 1)) for port in plan.ports]
+        self.index, self.cooldown = np.zeros((2, batch), np.int64)
+        self.over, self.at_pace, self.at_last = np.zeros((3, batch), bool)
+
+    @property
+    def offer(self) -> Offer:
+        """What the population sends."""
+        return self.serialiser.offer
 
     def issue(self) -> None:
         """Operation of this cycle, from what is in the registers."""
@@ -297,7 +206,7 @@ class _Core:
             lasts.append(self.at_last)
         joined = np.logical_and.reduce(ticks)
         passes = joined & ~lasts[0] if plan.at_end else np.zeros_like(joined)
-        self.sweep = joined & ~passes & (self.cooldown == 0) & (self.places != 0)
+        self.sweep = joined & ~passes & (self.cooldown == 0) & (self.serialiser.places != 0)
         self.ending = lasts[0]
         self.done = self.sweep & (self.index == plan.sweeps - 1)
         self.over = passes | self.done
@@ -312,73 +221,19 @@ class _Core:
         """Whether a beat of the input is taken for its tick."""
         return ~self.at_pace | self.over
 
-    def pace(self, offer: _Offer, taken: Flags) -> None:
+    def pace(self, offer: Offer, taken: Flags) -> None:
         """Keep a tick of the input."""
         open_ = self.paces
         self.next_pace = np.where(open_, taken & offer.tick, self.at_pace)
         self.next_last = np.where(open_, offer.last, self.at_last)
 
-    def clock(self) -> None:
-        """End of the cycle."""
+    def clock(self, taken: Flags) -> None:
+        """End of a cycle in which its offer has been taken or not."""
         for port in self.ports:
             port.clock()
         if self.paced:
             self.at_pace, self.at_last = self.next_pace, self.next_last
-        dropped = self._push()
-        released = self._serialise(self.taken)
-        self.pipeline.append(np.stack([self.sweep, self.ending]))
+        self.serialiser.taken = taken
+        self.serialiser.clock(self.sweep, self.ending)
         self.cooldown = np.where(self.done, self.plan.cooldown, np.maximum(self.cooldown - 1, 0))
         self.index = np.where(self.done, 0, self.index + self.sweep)
-        self.places += dropped.astype(np.int64) + released - self.sweep
-
-    def _push(self) -> Flags:
-        """Word that leaves the neurons goes into the queue; where it takes no place there."""
-        push, last = self.pipeline.pop(0)
-        words = self.words[self.samples, np.minimum(self.pushed, self.words.shape[1] - 1)]
-        end = self.pushed % self.plan.sweeps == self.plan.sweeps - 1
-        kept = push & ((words > 0) | end)
-        rows = self.samples[kept]
-        for field, value in zip(self.queue, (words, end, last), strict=True):
-            field[rows, self.written[kept]] = value[kept]
-        self.pushed += push
-        self.arriving = kept
-        return push & ~kept
-
-    def _serialise(self, taken: Flags) -> Flags:
-        """Queue, word at work and output register; where a place became free."""
-        offer = self.offer
-        ready = taken | ~offer.valid
-        empty = self.left == 0
-        take = self.busy & ready
-        over = empty | ((self.left == 1) & ~self.end)
-        fetch = ~self.busy | (take & over)
-        released = fetch & self.head
-
-        following = _Offer(len(self.samples))
-        following.valid = take | (offer.valid & ~ready)
-        following.tick = np.where(take, empty, offer.tick)
-        following.last = np.where(take, self.last, offer.last)
-        following.neuron = np.where(
-            take, self.neurons[self.samples, np.minimum(self.sent, self.neurons.shape[1] - 1)], offer.neuron
-        )
-        self.offer = following
-        self.sent += take & ~empty
-        self.left = self.left - (take & ~empty)
-
-        word = self.queue[:, self.samples, np.minimum(self.popped, self.queue.shape[2] - 1)]
-        self.left = np.where(released, word[0], np.where(fetch, 0, self.left))
-        self.end = np.where(released, word[1] != 0, self.end)
-        self.last = np.where(released, word[2] != 0, self.last)
-        self.busy = np.where(fetch, self.head, self.busy)
-        self.popped += released
-
-        refill = (self.inner != 0) & (~self.head | fetch)
-        self.head = refill | (self.head & ~fetch)
-        self.inner += self.arriving.astype(np.int64) - refill
-        self.written += self.arriving
-        return released
-
-
-def _most(port: PortPlan, steps: int) -> int:
-    """Most beats of a sample that a port can hear."""
-    return steps * (int(np.prod(port.geometry.source)) + 1)

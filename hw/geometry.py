@@ -168,9 +168,7 @@ class Geometry:
         blocks, span = self.rows.blocks, self.span
         taps = 0 if self.separate else span
         of_x = Table.of(columns, row=x.first * blocks, word=x.offset * taps, count=x.count)
-        of_y = Table.of(
-            rows, row=y.first * self.line_rows, word=y.offset * taps * self._kernel[1], count=y.count
-        )
+        of_y = Table.of(rows, row=y.first * self.line_rows, word=y.offset * taps * self._kernel[1], count=y.count)
         group = np.arange(channels) // (channels // self._groups)
         shared = max(1, self.lanes // self.outputs)
         word = np.arange(channels) * prod(self._kernel) * span

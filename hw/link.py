@@ -30,6 +30,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .frame import Deframer, Fault, Framer
+from .gate import outside
 from .layout import BeatLayout
 from .plan import NetworkPlan
 from .uart import ReceivedLayout, baud_divisor
@@ -82,8 +83,7 @@ class LinkSpec:
     @property
     def layout(self) -> BeatLayout:
         """Layout of an input beat."""
-        first = self.plan.cores[0]
-        return BeatLayout(first.inputs, first.values)
+        return self.plan.input_layout
 
     @property
     def output(self) -> data.StructLayout:
@@ -93,12 +93,12 @@ class LinkSpec:
     @property
     def populations(self) -> int:
         """Number of spike counters."""
-        return len(self.plan.cores)
+        return len(self.plan.populations)
 
     @property
     def classes(self) -> int:
         """Number of scores."""
-        return self.plan.cores[-1].population.size
+        return self.plan.readout.classes
 
     @property
     def score_bytes(self) -> int:
@@ -112,8 +112,8 @@ class LinkSpec:
 
     @property
     def steps(self) -> int:
-        """Steps that a sample may bring: 1 if the network repeats its one step by itself."""
-        return 1 if self.plan.cores[0].steps else self.plan.network.steps
+        """Steps that a sample may bring: 1 if the network makes its steps by itself."""
+        return self.plan.network.steps if self.plan.input.kind == "events" else 1
 
     def info(self) -> bytes:
         """Response to INFO after its first byte.
@@ -131,9 +131,9 @@ class LinkSpec:
             self.score_bytes,
             self.layout["address"].width,
             self.layout["value"].width,
-            self.plan.cores[0].inputs,
-            self.plan.cores[0].values.low,
-            self.plan.cores[0].values.high,
+            self.plan.input.size,
+            self.layout.values.low,
+            self.layout.values.high,
             self.steps,
             self.clock_hz,
         )
@@ -328,7 +328,7 @@ class Link(wiring.Component):
 
     def _unpack(self, m: Any, word: Any, refusal: Any, steps: Any) -> None:
         """Fields of the beat in ``word``, and whether the input has them."""
-        layout, first = self.spec.layout, self.spec.plan.cores[0]
+        layout = self.spec.layout
         beat = self.beats.payload
         fields = {name: layout[name] for name in ("address", "value", "tick")}
         at = 0
@@ -337,7 +337,7 @@ class Link(wiring.Component):
             at += field.width
         with m.If(beat.tick), m.If(steps == self.spec.steps - 1):
             m.d.comb += refusal.eq(Fault.STEPS)
-        with m.Elif(beat.address >= first.inputs):
+        with m.Elif(outside(layout, beat.address)):
             m.d.comb += refusal.eq(Fault.ADDRESS)
-        with m.Elif((beat.value < first.values.low) | (beat.value > first.values.high)):
+        with m.Elif((beat.value < layout.values.low) | (beat.value > layout.values.high)):
             m.d.comb += refusal.eq(Fault.VALUE)

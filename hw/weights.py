@@ -50,9 +50,7 @@ class Weights(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         geometry, width = self.port.geometry, self.port.weight_bits
-        m.submodules.rom = rom = Rom(
-            width=geometry.width * width, init=[pack(word, width) for word in geometry.words]
-        )
+        m.submodules.rom = rom = Rom(width=geometry.width * width, init=[pack(word, width) for word in geometry.words])
         word = Signal(data.ArrayLayout(shape_of(self.port.weight), geometry.width), reset_less=True)
         group, held = Signal.like(self.group, reset_less=True), Signal.like(self.group, reset_less=True)
         m.d.comb += rom.address.eq(self.word)

@@ -1,10 +1,9 @@
-"""Check: what every layer of a network becomes, and what the hardware cannot generate yet."""
+"""Check: what every layer of a network becomes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from quant.errors import UnsupportedError
 from quant.ir import Connection, Decay, Network, Population
 
 if TYPE_CHECKING:
@@ -49,8 +48,8 @@ class Layer:
         As a fraction.
     membrane_bits, sum_bits : int
         Widths of the stored membrane and of the sum before the comparison.
-    lanes, rows, sweeps : int or None
-        Synaptic operations a cycle, cycles an event, and cycles of a step's sweep; None if it is not generated.
+    lanes, rows, sweeps : int
+        Synaptic operations a cycle, cycles an event at most, and cycles of a step's sweep.
     """
 
     name: str
@@ -62,9 +61,9 @@ class Layer:
     decay: str
     membrane_bits: int
     sum_bits: int
-    lanes: int | None = None
-    rows: int | None = None
-    sweeps: int | None = None
+    lanes: int
+    rows: int
+    sweeps: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +81,6 @@ class CheckedNetwork:
     layers : tuple of Layer
     warnings : tuple of str
         Of the quantization.
-    refusals : tuple of str
-        Why the hardware cannot be generated; empty if it can.
     """
 
     network: str
@@ -93,7 +90,6 @@ class CheckedNetwork:
     source: Account
     layers: tuple[Layer, ...]
     warnings: tuple[str, ...]
-    refusals: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -102,21 +98,14 @@ class CheckedNetwork:
             **values,
             "source": [list(row) for row in self.source.layers],
             "assumptions": list(self.source.assumptions),
-            "refusal": "".join(self.refusals[:1]),
         }
-
-    def check(self) -> None:
-        """Raise an UnsupportedError if the hardware cannot be generated, with every reason on a line of its own."""
-        if self.refusals:
-            raise UnsupportedError("\n".join(self.refusals))
 
 
 def check(network: Network, quantization: "QuantizationReport | None" = None) -> CheckedNetwork:
     """What the hardware of an integer network would be; nothing is generated."""
-    from hw.plan import plan_network, refusals
+    from hw.plan import plan_network
 
-    refused = tuple(refusals(network))
-    cores = {} if refused else {core.name: core for core in plan_network(network).cores}
+    cores = {core.name: core for core in plan_network(network).cores}
     source = network.input
     return CheckedNetwork(
         network=network.name,
@@ -124,9 +113,8 @@ def check(network: Network, quantization: "QuantizationReport | None" = None) ->
         readout=f"{network.readout.kind} of {network.readout.population}",
         steps=network.steps,
         source=account(network.metadata),
-        layers=tuple(_layer(network, name, cores.get(name)) for name in network.order),
+        layers=tuple(_layer(network, name, cores[name]) for name in network.order),
         warnings=quantization.warnings if quantization else (),
-        refusals=refused,
     )
 
 
@@ -147,7 +135,6 @@ def _listed(value: object) -> Sequence[Any]:
 def _layer(network: Network, name: str, core: Any) -> Layer:
     population, incoming = network[name], network.incoming(name)
     bounds = network.bounds(name)
-    sizes = {} if core is None else {field: getattr(core, field) for field in ("lanes", "rows", "sweeps")}
     return Layer(
         name=name,
         connections=tuple(_connection(item) for item in incoming),
@@ -158,7 +145,9 @@ def _layer(network: Network, name: str, core: Any) -> Layer:
         decay=_decay(population.decay),
         membrane_bits=bounds.state.width,
         sum_bits=bounds.total.width,
-        **sizes,
+        lanes=core.lanes,
+        rows=max(int(port.geometry.operations.max()) for port in core.ports),
+        sweeps=core.sweeps,
     )
 
 

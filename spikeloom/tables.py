@@ -98,7 +98,7 @@ def check_table(checked: CheckedNetwork) -> Table:
             item.decay,
             f"{item.membrane_bits} bits",
             f"{item.sum_bits} bits",
-            "-" if item.lanes is None else f"{item.lanes} lanes, {item.rows} rows, {item.sweeps} sweeps",
+            f"{item.lanes} lanes, {item.rows} rows, {item.sweeps} sweeps",
         )
         for item in checked.layers
     ]

@@ -203,7 +203,11 @@ def assert_traces(rig: Rig, result: Result) -> None:
 
 def _least_steps(design: Design, result: Result, sample: int) -> int:
     fired = (result.spikes[design.plan.readout.source][sample] != 0).any(axis=1) if design.plan.early_stop else None
-    steps = design.network.steps if design.network.input.kind != "events" else result.spikes[design.network.order[0]].shape[1]
+    steps = (
+        design.network.steps
+        if design.network.input.kind != "events"
+        else result.spikes[design.network.order[0]].shape[1]
+    )
     return int(fired.argmax()) + 1 if fired is not None and fired.any() else steps
 
 

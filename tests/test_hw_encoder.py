@@ -58,7 +58,7 @@ def entry(port, pixels, order=None):
 
 
 def leaving(port, spikes):
-    """Beats of a sample's spikes, ``(steps, N)``: ``(address, value, tick, last)``, of a tick ``(None, None, 1, last)``."""
+    """Beats of a sample's spikes, ``(steps, N)``, without what means nothing of a tick."""
     addresses, beats = Fields(port.shape).encode(np.arange(port.size)), []
     for index, step in enumerate(spikes):
         last = int(index == len(spikes) - 1)
@@ -92,10 +92,319 @@ def run(port, samples, steps, *, stall=0.0, pauses=0.0, seed=0):
     return known(sink.received)
 
 
+def everything(port, samples, steps):
+    """Beats of samples that follow each other."""
+    return [beat for spikes in golden(port, samples, steps) for beat in leaving(port, spikes)]
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize(("kind", "bits", "steps"), [("rate", 5, 4), ("latency", 4, 5)])
 def test_spikes_are_those_of_the_golden_model(shape, kind, bits, steps):
     source = port(shape, kind, bits, seed=0xACE1)
     samples = images(source, 4)
-    found = run(source, samples, steps)
-    assert found == [beat for spikes in golden(source, samples, steps) for beat in leaving(source, spikes)]
+    assert run(source, samples, steps) == everything(source, samples, steps)
+
+
+@pytest.mark.parametrize(("shape", "steps"), [((21,), 3), ((2, 2, 5), 4)], ids=str)
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 5, 6, 7, 8, 16])
+@pytest.mark.parametrize("kind", ["rate", "latency"])
+def test_pixels_of_every_width_under_stalls(kind, bits, shape, steps):
+    source = port(shape, kind, bits, seed=bits + 1)
+    samples = images(source, 5, seed=bits)
+    found = run(source, samples, steps, stall=0.5 * (bits % 3), pauses=0.3 * (bits % 2), seed=bits)
+    assert found == everything(source, samples, steps)
+
+
+@pytest.mark.parametrize("seed", [1, 0x8000, 0xFFFF])
+def test_the_sequence_starts_at_the_seed(seed):
+    source = port((9,), "rate", 8, seed=seed)
+    samples = images(source, 3)
+    assert run(source, samples, 9) == everything(source, samples, 9)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 8, 10, 16, 25, 64])
+def test_every_pixel_has_its_step(steps):
+    source = port((64,), "latency", 6)
+    samples = np.arange(64)[np.newaxis]
+    assert run(source, samples, steps) == everything(source, samples, steps)
+
+
+def test_pixels_that_are_zero_may_come_too():
+    source = port((5,), "latency", 3)
+    dut = Encoder(source, 2)
+    payloads = [{"address": n, "value": value, "tick": 0, "last": 0} for n, value in enumerate([0, 7, 0, 1, 0])]
+    sender = Source(port=dut.i, payloads=[*payloads, *entry(source, np.zeros(5, int))])
+    sink = Sink(port=dut.o, count=4)
+    simulate(dut, sender.run, sink.run)
+    assert known(sink.received) == [(1, 1, 0, 0), (None, None, 1, 0), (3, 1, 0, 1), (None, None, 1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("shape", "units", "words"),
+    [
+        ((1,), 1, 1),
+        ((2,), 2, 1),
+        ((3,), 4, 1),
+        ((4,), 4, 1),
+        ((6,), 8, 1),
+        ((16,), 16, 1),
+        ((17,), 4, 5),
+        ((784,), 16, 49),
+        ((1, 28, 28), 4, 196),
+        ((3, 32, 32), 16, 192),
+        ((1, 8, 8), 16, 4),
+        ((2, 34, 34), 4, 612),
+        ((2, 5, 31), 16, 20),
+        ((2, 3, 2), 4, 4),
+        ((7, 1, 1), 8, 1),
+    ],
+)
+def test_words_leave_few_lanes_without_a_pixel(shape, units, words):
+    dut = Encoder(port(shape, "rate", 8), 2)
+    assert (dut.units, dut.words) == (units, words)
+
+
+# Cycles.
+
+
+async def load(ctx, dut, source, pixels, gap=0):
+    """Sends a sample, with a gap before its tick; returns in the cycle after that."""
+    beats = entry(source, pixels)
+    for beat in beats:
+        for _ in range(gap if beat["tick"] else 0):
+            await ctx.tick()
+        ctx.set(dut.i.payload, beat)
+        ctx.set(dut.i.valid, 1)
+        ready = False
+        while not ready:
+            *_, ready = await ctx.tick().sample(dut.i.ready)
+        ctx.set(dut.i.valid, 0)
+
+
+def recorder(dut, seen):
+    """A bench that keeps what leaves, and whether it was ``finished``, by cycle."""
+
+    async def bench(ctx):
+        while True:
+            *_, valid, ready, payload, finished = await ctx.tick().sample(
+                dut.o.valid, dut.o.ready, dut.o.payload, dut.finished
+            )
+            beat = None
+            if valid and ready:
+                plain = tuple(payload[name] for name in ("address", "value", "tick", "last"))
+                beat = known([plain])[0]
+            seen.append((beat, finished))
+
+    return bench
+
+
+def kept(seen):
+    return [beat for beat, _ in seen if beat is not None]
+
+
+TRANSIT = 6
+"""Cycles from the issue of a word to its first beat, if nothing waits."""
+
+
+@pytest.mark.parametrize("shape", [(1,), (3,), (37,), (2, 2, 5)], ids=str)
+@pytest.mark.parametrize("kind", ["rate", "latency"])
+def test_a_word_takes_one_cycle_and_steps_follow_each_other(kind, shape):
+    """Of a sample without pixels: the ticks are as far apart as the words of a step."""
+    source, steps, seen = port(shape, kind, 4), 5, []
+    dut = Encoder(source, steps)
+    words = dut.words
+
+    async def bench(ctx):
+        ctx.set(dut.o.ready, 1)
+        ctx.set(dut.i.valid, 1)
+        ctx.set(dut.i.payload, entry(source, np.zeros(source.size, int))[0])
+        taken = []
+        for cycle in range(words * (2 * steps + 4) + 2 * (TRANSIT + words + 8)):
+            *_, ready = await ctx.tick().sample(dut.i.ready)
+            if ready:
+                taken.append(cycle)
+        # All words are set after a reset; then the sample of one tick; the next is taken 2 cycles after its last word.
+        assert taken[0] == words + 1
+        assert taken[1] == taken[0] + words * steps + 2
+        ends = [cycle for cycle, (beat, _) in enumerate(seen) if beat is not None]
+        assert ends[:steps] == [taken[0] + words * (step + 1) + TRANSIT for step in range(steps)]
+        # The next sample waits until the last tick has left.
+        second = ends[steps - 1] + 1
+        assert ends[steps : 2 * steps] == [second + words * (step + 1) - 1 + TRANSIT for step in range(steps)]
+        assert [cycle for cycle, (_, finished) in enumerate(seen) if finished][:2] == ends[
+            steps - 1 : 2 * steps : steps
+        ]
+
+    simulate(dut, bench, background=[recorder(dut, seen)])
+
+
+@pytest.mark.parametrize("shape", [(3,), (13,)], ids=str)
+@pytest.mark.parametrize("kind", ["rate", "latency"])
+def test_a_sample_that_came_whole_waits_until_the_last_tick_has_left(kind, shape):
+    """While it waits, ``stop`` is still about the sample before."""
+    source, steps, seen = port(shape, kind, 3), 3, []
+    dut = Encoder(source, steps)
+    samples = images(source, 3, seed=2)[[1, 2, 0]]
+
+    async def bench(ctx):
+        for pixels in samples[:2]:
+            await load(ctx, dut, source, pixels)
+        ctx.set(dut.stop, 1)
+        for _ in range(100):
+            await ctx.tick()
+        ctx.set(dut.o.ready, 1)
+        while not any(finished for _, finished in seen):
+            await ctx.tick()
+        ctx.set(dut.stop, 0)
+        for _ in range(200):
+            await ctx.tick()
+
+    simulate(dut, bench, background=[recorder(dut, seen)])
+    assert kept(seen) == everything(source, samples[:2], steps)
+
+
+@pytest.mark.parametrize("kind", ["rate", "latency"])
+def test_a_stopped_target_loses_nothing(kind):
+    source, steps, seen = port((150,), kind, 2), 6, []
+    dut = Encoder(source, steps)
+    samples = np.stack([np.full(150, 3), np.arange(150) % 4])
+
+    async def bench(ctx):
+        for pixels in samples:
+            await load(ctx, dut, source, pixels)
+            for _ in range(300):
+                await ctx.tick()
+            ctx.set(dut.o.ready, 1)
+            for _ in range(1200):
+                await ctx.tick()
+            ctx.set(dut.o.ready, 0)
+
+    simulate(dut, bench, background=[recorder(dut, seen)])
+    assert kept(seen) == everything(source, samples, steps)
+
+
+@pytest.mark.parametrize("shape", [(3,), (13,)], ids=str)
+@pytest.mark.parametrize("kind", ["rate", "latency"])
+def test_stop_at_the_first_word_of_a_step_makes_it_the_last(kind, shape):
+    """A pulse of one cycle, in every cycle of a sample, and the sample after it."""
+    source, steps = port(shape, kind, 3, seed=77), 4
+    words = Encoder(source, steps).words
+    samples = images(source, 3, seed=5)[[0, 2]]
+    first, second = golden(source, samples, steps)
+    for cycle in range(words * steps + 3):
+        seen, dut = [], Encoder(source, steps)
+
+        async def bench(ctx, dut=dut, cycle=cycle):
+            ctx.set(dut.o.ready, 1)
+            await load(ctx, dut, source, samples[0])
+            # Cycle 1 after the tick's.
+            for now in range(1, words * steps + 3):
+                ctx.set(dut.stop, now == cycle)
+                await ctx.tick()
+            ctx.set(dut.stop, 0)
+            for _ in range(40):
+                await ctx.tick()
+            await load(ctx, dut, source, samples[1])
+            for _ in range(200):
+                await ctx.tick()
+
+        simulate(dut, bench, background=[recorder(dut, seen)])
+        step, word = divmod(cycle - 1, words)
+        length = step + 1 if word == 0 and step < steps else steps
+        assert kept(seen) == leaving(source, first[:length]) + leaving(source, second), cycle
+        assert [beat for beat, finished in seen if finished] == [(None, None, 1, 1)] * 2
+
+
+@pytest.mark.parametrize("shape", [(2,), (30,), (2, 3, 6)], ids=str)
+@pytest.mark.parametrize("kind", ["rate", "latency"])
+def test_stopped_anywhere_a_sample_is_whole_steps_and_the_next_as_ever(kind, shape):
+    source, steps, seen = port(shape, kind, 4), 6, []
+    dut = Encoder(source, steps)
+    samples = images(source, 12, seed=3)
+    spikes = golden(source, samples, steps)
+    sender = Source(port=dut.i, payloads=[beat for pixels in samples for beat in entry(source, pixels)], stall=0.2)
+
+    async def bench(ctx):
+        random = Random(4)
+        while sum(finished for _, finished in seen) < len(samples):
+            ctx.set(dut.o.ready, random.random() < 0.6)
+            ctx.set(dut.stop, random.random() < 0.15)
+            await ctx.tick()
+
+    simulate(dut, sender.run, bench, background=[recorder(dut, seen)], cycles=20_000)
+    beats, lengths = kept(seen), []
+    for expected in spikes:
+        end = next(index for index, beat in enumerate(beats) if beat[2] and beat[3]) + 1
+        lengths.append(sum(beat[2] for beat in beats[:end]))
+        assert beats[:end] == leaving(source, expected[: lengths[-1]])
+        beats = beats[end:]
+    assert not beats
+    assert len(set(lengths)) > 2
+
+
+@pytest.mark.parametrize("kind", ["rate", "latency"])
+@pytest.mark.parametrize("cut", [3, 8, 11, 13, 14, 16, 20, 23, 27])
+def test_a_reset_forgets_the_sample(kind, cut):
+    """Cut off after so many cycles: while the pixels come, in a step, in the last one."""
+    source, steps, seen = port((11,), kind, 3, seed=9), 4, []
+    dut = Encoder(source, steps)
+    top = Resettable(dut)
+    first, second = np.full(11, 7), np.array([0, 1, 0, 2, 0, 0, 6, 0, 0, 0, 5])
+    assert dut.words == 3
+
+    async def bench(ctx):
+        for _ in range(dut.words + 1):
+            await ctx.tick()
+        ctx.set(dut.o.ready, 1)
+        beats = entry(source, first)
+        for _ in range(cut):
+            ctx.set(dut.i.payload, beats[0] if beats else dict.fromkeys(("address", "value", "tick", "last"), 0))
+            ctx.set(dut.i.valid, bool(beats))
+            *_, ready = await ctx.tick().sample(dut.i.ready)
+            beats = beats[1:] if ready else beats
+        ctx.set(dut.i.valid, 0)
+        ctx.set(top.rst, 1)
+        await ctx.tick()
+        seen.clear()
+        ctx.set(top.rst, 0)
+        await load(ctx, dut, source, second)
+        for _ in range(100):
+            await ctx.tick()
+
+    simulate(top, bench, background=[recorder(dut, seen)])
+    assert kept(seen) == everything(source, second[np.newaxis], steps)
+
+
+@pytest.mark.parametrize("kind", ["rate", "latency"])
+@pytest.mark.parametrize("shape", [(5,), (2, 3, 5)], ids=str)
+def test_events_outside_the_map_are_dropped_and_counted(kind, shape):
+    source, steps, seen = port(shape, kind, 2), 3, []
+    dut = Encoder(source, steps)
+    pixels = np.arange(source.size) % 4
+    inside = set(Fields(shape).encode(np.arange(source.size)).tolist())
+    outside = [address for address in range(1 << Fields(shape).width) if address not in inside]
+    assert outside
+    counted = []
+
+    async def bench(ctx):
+        ctx.set(dut.o.ready, 1)
+        for _ in range(2):
+            ctx.set(dut.i.valid, 1)
+            for address in outside:
+                ctx.set(dut.i.payload, {"address": address, "value": 3, "tick": 0, "last": 0})
+                ready = False
+                while not ready:
+                    *_, ready, dropped = await ctx.tick().sample(dut.i.ready, dut.dropped)
+                    assert dropped == ready
+                counted.append(dropped)
+            ctx.set(dut.i.valid, 0)
+            *_, dropped = await ctx.tick().sample(dut.dropped)
+            assert not dropped
+            # A tick's address means nothing.
+            await load(ctx, dut, source, pixels)
+        for _ in range(200):
+            await ctx.tick()
+
+    simulate(dut, bench, background=[recorder(dut, seen)])
+    assert kept(seen) == everything(source, np.stack([pixels, pixels]), steps)
+    assert len(counted) == 2 * len(outside)

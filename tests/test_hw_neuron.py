@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 from dataclasses import dataclass
 from itertools import product
 

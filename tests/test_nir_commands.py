@@ -102,7 +102,7 @@ def test_integers_are_not_exported(spikeloom, tiny):
     )
 
 
-def refused_network():
+def unusual_network():
     """A network with everything that the hardware cannot generate yet."""
     first = Population(name="first", shape=(2,), threshold=3, ternary=True, state_min=-4, state_max=4)
     last = Population(name="last", shape=(2,), threshold=None, reset="none", decay=Decay(), state_min=-9, state_max=9)
@@ -122,25 +122,16 @@ def refused_network():
     )
 
 
-def test_all_that_cannot_be_generated_is_told():
-    found = check(refused_network())
-    assert [words.partition(" is not generated yet")[0] for words in found.refusals] == [
-        "Input of kind rate",
-        "Readout membrane",
-        "Population first with ternary spikes",
-        "Connection first -> first of delay 1",
-        "Population first with 2 incoming connections",
-        "Population last with no threshold",
-        "Connection first -> last with kind identity",
-    ]
-    assert found.as_dict()["refusal"] == found.refusals[0]
-    with pytest.raises(Exception, match="Input of kind rate") as error:
-        found.check()
-    assert str(error.value).splitlines() == list(found.refusals)
+def test_everything_of_the_contract_becomes_hardware():
+    first, last = check(unusual_network()).layers
+    assert "ternary" in first.becomes
+    assert first.connections[1] == "dense from first: 3x3 of 2 bits, a step later"
+    assert (last.becomes, last.threshold) == ("no reset", "none")
+    assert (first.rows, first.sweeps, last.rows, last.sweeps) == (1, 3, 1, 3)
 
 
 def test_an_account_that_a_file_has_bent():
-    found = account(refused_network().metadata)
+    found = account(unusual_network().metadata)
     assert (found.layers, found.assumptions) == ((("a", "b", "c"),), ())
 
 

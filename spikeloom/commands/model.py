@@ -73,7 +73,6 @@ def check(model: Model, data: Data = None, as_json: Json = False) -> None:
     screen.show(result.as_dict(), check_table(result))
     for warning in result.warnings:
         screen.say(f"Warning: {warning}")
-    result.check()
 
 
 def quantize(
