@@ -56,7 +56,7 @@ def clip(value: Signal, *, within: Range, of: Range) -> ValueLike:
 
 
 def lookup(m: Module, index: Value, values: NDArray[np.int64], name: str) -> Value:
-    """Number of ``values``, none of them negative, that stands at ``index``: sums where it follows a line, else a table."""
+    """Number of ``values``, none negative, that stands at ``index``: a sum where they follow a line, else a table."""
     steps = np.diff(values)
     if not len(steps) or not steps.any():
         return Const(int(values[0]), max(1, int(values[0]).bit_length()))

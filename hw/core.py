@@ -195,7 +195,7 @@ class Core(wiring.Component):
         free: Any = ~cleaning
         row: Any = 0
         value: Any = 0
-        for index, item in reversed(list(enumerate(operations))):
+        for item in reversed(operations):
             wants = item.valid & ~item.p.tick
             row, value = Mux(wants, item.p.row, row), Mux(wants, item.p.value, value)
         for index, item in enumerate(operations):
@@ -266,7 +266,7 @@ class Core(wiring.Component):
         value = stages[3].value
         for lane in range(plan.lanes):
             product: Any = operands[lane] * value
-            if all(-1 <= port.values.low and port.values.high <= 1 for port in plan.ports):
+            if all(port.values.low >= -1 and port.values.high <= 1 for port in plan.ports):
                 product = Mux(value < 0, -operands[lane], operands[lane])
             m.d.sync += products[lane].eq(product)
         reached = Signal.like(self._reached, name="reached_held")

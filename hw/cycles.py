@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from quant.errors import NetworkError
 from quant.graph import INPUT
+from quant.ports import lfsr_thresholds
 
 from .beats import beats
+from .encoder import PixelTiling
 from .flow import Flags, Numbers, Offer, PortFlow, SerialiserFlow
 from .layout import Fields
 from .plan import CorePlan, NetworkPlan
@@ -44,7 +46,7 @@ def predict_cycles(plan: NetworkPlan, inputs: NDArray[Any], spikes: Mapping[str,
             raise NetworkError(f"Spikes of population {population.name} must be recorded to predict cycles")
     inputs = np.asarray(inputs)
     steps = inputs.shape[1] if plan.input.kind == "events" else plan.network.steps
-    source: Any = _Coded(plan, inputs, spikes) if plan.input.coded else _Source(plan, inputs)
+    source: Any = _Coded(plan, inputs) if plan.input.coded else _Source(plan, inputs)
     cores = [_Core(core, _fired(core, spikes, len(inputs), steps), paced=_paced(core)) for core in plan.cores]
     streams: dict[str, Any] = {INPUT: source, **{core.plan.name: core for core in cores}}
     samples = len(inputs)
@@ -145,15 +147,25 @@ def _flat(fields: Fields) -> Numbers:
     return table
 
 
+def _spikes(plan: NetworkPlan, inputs: NDArray[Any]) -> Flags:
+    """What the encoder makes of pixels, ``(B, T, N)``."""
+    port, steps = plan.input, plan.network.steps
+    pixels = inputs.astype(np.int64)[:, None]
+    if port.kind == "rate":
+        numbers = lfsr_thresholds(seed=port.seed, bits=port.high.bit_length(), count=steps * port.size)
+        return pixels > numbers.reshape(steps, port.size)
+    return (pixels > 0) & ((port.high - pixels) * steps // (port.high + 1) == np.arange(steps)[:, None])
+
+
 class _Coded:
     """Pixels of every sample into :class:`hw.encoder.Encoder`, as fast as they are taken, and its spikes."""
 
-    def __init__(self, plan: NetworkPlan, inputs: NDArray[Any], fired: Flags):
-        encoder = encoder_tiling(plan.input)
+    def __init__(self, plan: NetworkPlan, inputs: NDArray[Any]):
+        tiling = PixelTiling(plan.input.shape)
         # The host's beats: pixels, then the tick.
         self.beats = np.count_nonzero(inputs, axis=1) + 1
-        self.steps, self.words = plan.network.steps, encoder.words
-        self.serialiser = SerialiserFlow(encoder, fired, delay=2)
+        self.steps, self.words = plan.network.steps, tiling.words
+        self.serialiser = SerialiserFlow(tiling.neurons, _spikes(plan, inputs), delay=2)
         self.step, self.word = np.zeros((2, len(inputs)), np.int64)
         self.running, self.finished, self.stop, self.decision = np.zeros((4, len(inputs)), bool)
 
@@ -186,7 +198,7 @@ class _Core:
         batch, steps, _ = fired.shape
         second = plan.population.current_decay is not None
         delay = 3 + plan.multiplies + 3 + second
-        self.serialiser = SerialiserFlow(plan.word_tiling, fired, delay=delay)
+        self.serialiser = SerialiserFlow(plan.word_tiling.neurons, fired, delay=delay)
         self.ports = [PortFlow(port, batch, steps * (int(np.prod(port.geometry.source)) + 1)) for port in plan.ports]
         self.index, self.cooldown = np.zeros((2, batch), np.int64)
         self.over, self.at_pace, self.at_last = np.zeros((3, batch), bool)

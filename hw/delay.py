@@ -55,7 +55,7 @@ class Delay(wiring.Component):
         started, full, store, forgets = Signal(), Signal(), Signal(), Signal()
         beat = self.i.payload
         m.d.comb += [
-            full.eq(written - read == self.depth),
+            full.eq((written ^ read) == self.depth),
             self.i.ready.eq(started & ~full),
             forgets.eq(beat.tick & beat.last & (not self.foretold)),
             store.eq(self.i.valid & self.i.ready & (beat.tick | ~beat.last) | ~started),

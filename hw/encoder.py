@@ -1,5 +1,8 @@
 """Encoder: a sample's pixels become spikes, step by step."""
 
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -7,7 +10,9 @@ from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
+from numpy.typing import NDArray
 
+from quant.graph import Shape
 from quant.ports import Input
 from quant.ranges import Range
 
@@ -18,16 +23,87 @@ from .plan import BINARY, MAX_UNITS, QUEUE_DEPTH
 from .readout import following
 from .serialiser import Serialiser
 
-__all__ = ["Encoder"]
+__all__ = ["Encoder", "PixelTiling"]
 
 STATE_BITS = 16
+
+
+@dataclass(frozen=True)
+class PixelTiling:
+    """Pixels in words, in C order: a word holds up to ``units`` pixels whose addresses follow each other.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    """
+
+    shape: Shape
+
+    @cached_property
+    def _rows(self) -> tuple[int, int, int]:
+        """Pixels whose addresses follow each other, which is a row, or all rows that are a power of two; the rest."""
+        length, rest = 1, list(Fields(self.shape).sizes)
+        while rest and length & (length - 1) == 0:
+            length *= rest.pop(0)
+        rows, channels = [*rest, 1, 1][:2]
+        return length, rows, channels
+
+    @property
+    def length(self) -> int:
+        """Pixels of a row."""
+        return self._rows[0]
+
+    @property
+    def units(self) -> int:
+        """Lanes of a word: 4, 8 or 16, as many as leave the fewest unused at the end of a row; fewer of a tiny row."""
+        if self.length < 3:
+            return self.length
+        return min((1 << bits for bits in range(2, MAX_UNITS.bit_length())), key=lambda u: (-self.length % u, -u))
+
+    @property
+    def lane_bits(self) -> int:
+        """Bits of a pixel's address that say its lane: the lowest."""
+        return (self.units - 1).bit_length()
+
+    @property
+    def blocks(self) -> int:
+        """Words of a row."""
+        return -(-self.length // self.units)
+
+    @property
+    def rest(self) -> int:
+        """Pixels of a row's last word, if it is not full; else 0."""
+        return self.length % self.units
+
+    @property
+    def fields(self) -> Fields:
+        """Addresses of words: those of their pixels, without the lane."""
+        _, rows, channels = self._rows
+        return Fields((channels, rows, self.blocks))
+
+    @property
+    def words(self) -> int:
+        """Words of the map: cycles of a step."""
+        return prod(self.fields.sizes)
+
+    @property
+    def final(self) -> int:
+        """Address of the last word."""
+        return int(self.fields.encode(np.array(self.words - 1)))
+
+    @cached_property
+    def neurons(self) -> NDArray[np.int64]:
+        """Pixel of every word and lane, ``(words, units)``, in C order; -1 where there is none."""
+        rows = np.arange(prod(self.shape)).reshape(-1, self.length)
+        padded = np.pad(rows, ((0, 0), (0, self.blocks * self.units - self.length)), constant_values=-1)
+        return padded.reshape(self.words, self.units)
 
 
 class Encoder(wiring.Component):
     """Keeps the pixels of a sample, and makes ``steps`` steps of spikes of them.
 
-    The rule is that of :class:`quant.ports.Input`, kinds ``rate`` and ``latency``. Pixels lie in words of ``units``,
-    in C order. A step goes through all ``words``, also those without a spike.
+    The rule is that of :class:`quant.ports.Input`, kinds ``rate`` and ``latency``. Pixels lie in words,
+    by :class:`PixelTiling`. A step goes through all ``words``, also those without a spike.
 
     *Cycles.* A pixel takes one cycle, and so does the tick. With the tick in cycle 0, the first word is issued in
     cycle 1, then one a cycle; a step follows the other without a pause. A word waits for
@@ -64,13 +140,7 @@ class Encoder(wiring.Component):
         self.port = port
         self.steps = steps
         self.layout = BeatLayout(port.shape, Range(0, port.high))
-        # Pixels whose addresses follow each other: those of a row; of more rows if that is a power of two.
-        self.length, rest = 1, list(self.layout.fields.sizes)
-        while rest and self.length & (self.length - 1) == 0:
-            self.length *= rest.pop(0)
-        rows, channels = [*rest, 1, 1][:2]
-        self.fields = Fields((channels, rows, -(-self.length // self.units)))
-        """Addresses of words: of their pixels, without the lane."""
+        self.tiling = PixelTiling(port.shape)
         super().__init__(
             {
                 "i": In(stream.Signature(self.layout)),
@@ -81,31 +151,9 @@ class Encoder(wiring.Component):
             }
         )
 
-    @property
-    def units(self) -> int:
-        """Pixels in a word: 4, 8 or 16, with the fewest lanes of no pixel at the end of a row; fewer of a tiny row."""
-        if self.length < 3:
-            return self.length
-        return min((1 << lanes for lanes in range(2, MAX_UNITS.bit_length())), key=lambda u: (-self.length % u, -u))
-
-    @property
-    def words(self) -> int:
-        """Words of a step."""
-        blocks, rows, channels = self.fields.sizes
-        return blocks * rows * channels
-
-    @property
-    def final(self) -> int:
-        """Address of the last word."""
-        return int(self.fields.encode(np.array(self.words - 1)))
-
-    @property
-    def lane_bits(self) -> int:
-        """Bits of an address that say which pixel of a word."""
-        return (self.units - 1).bit_length()
-
     def elaborate(self, platform: Any) -> Module:
         m = Module()
+        tiling = self.tiling
         beat = self.i.payload
 
         # Words of a step, and steps. After a reset a last step without spikes sets every word.
@@ -113,23 +161,23 @@ class Encoder(wiring.Component):
         pending = Signal()
         places = Signal(range(QUEUE_DEPTH + 1), init=QUEUE_DEPTH)
         step = Signal(range(self.steps))
-        place = Signal(self.fields.width)
+        place = Signal(tiling.fields.width)
         issue, end, last, over, decision = Signal(), Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             issue.eq(running & (cleaning | ((places != 0) & ~pending))),
-            end.eq(place == self.final),
+            end.eq(place == tiling.final),
             last.eq(Mux(place == 0, cleaning | self.stop | (step == self.steps - 1), decision)),
             over.eq(issue & end & last),
         ]
         with m.If(issue):
-            m.d.sync += [place.eq(following(self.fields, place)), decision.eq(last)]
+            m.d.sync += [place.eq(following(tiling.fields, place)), decision.eq(last)]
             with m.If(end):
                 m.d.sync += [place.eq(0), step.eq(step + 1)]
         with m.If(over):
             m.d.sync += [step.eq(0), running.eq(0), cleaning.eq(0), pending.eq(~cleaning)]
 
         # Pixels; the word of the cycle before, if it is of the last step, becomes 0.
-        before = Signal(self.fields.width, reset_less=True)
+        before = Signal(tiling.fields.width, reset_less=True)
         erase, strange = Signal(), Signal()
         m.d.sync += [before.eq(place), erase.eq(issue & last)]
         m.d.comb += [
@@ -143,9 +191,9 @@ class Encoder(wiring.Component):
         pixels = self._memory(m, place, before, erase, enter)
 
         # Rule.
-        fired = Signal(self.units, reset_less=True)
+        fired = Signal(tiling.units, reset_less=True)
         if self.port.kind == "rate":
-            block, _, _ = self.fields.split(place)
+            block, _, _ = tiling.fields.split(place)
             m.d.sync += fired.eq(self._above_numbers(m, pixels, block, issue, over))
         else:
             m.d.sync += fired.eq(self._in_their_step(m, pixels, step))
@@ -153,10 +201,10 @@ class Encoder(wiring.Component):
         # Spikes out, two cycles after the word's own.
         m.submodules.serialiser = serialiser = Serialiser(
             shape=self.port.shape,
-            units=self.units,
+            units=tiling.units,
             depth=QUEUE_DEPTH,
             low_width=0,
-            high_width=self.layout.fields.width - self.lane_bits,
+            high_width=self.layout.fields.width - tiling.lane_bits,
             values=BINARY,
         )
         claim = issue & ~cleaning
@@ -175,33 +223,32 @@ class Encoder(wiring.Component):
 
     def _memory(self, m: Module, place: Signal, before: Signal, erase: Signal, enter: Value) -> list[Value]:
         """Memory that is written by lanes; pixels of the word ``place``, a cycle later."""
-        bits, address = self.port.high.bit_length(), self.i.payload.address
-        memory: Memory[Any, Any] = Memory(shape=self.units * bits, depth=max(2, self.final + 1), init=[])
+        tiling, bits, address = self.tiling, self.port.high.bit_length(), self.i.payload.address
+        memory: Memory[Any, Any] = Memory(shape=tiling.units * bits, depth=max(2, tiling.final + 1), init=[])
         m.submodules.pixels = memory
         write, read = memory.write_port(granularity=bits), memory.read_port(domain="comb")
-        word = Signal(self.units * bits, reset_less=True)
+        word = Signal(tiling.units * bits, reset_less=True)
         m.d.comb += [
             read.addr.eq(place),
-            write.addr.eq(Mux(erase, before, address[self.lane_bits :])),
-            write.data.eq(Mux(erase, 0, self.i.payload.value.replicate(self.units))),
-            write.en.eq(Mux(erase, ~0, enter << address[: self.lane_bits])),
+            write.addr.eq(Mux(erase, before, address[tiling.lane_bits :])),
+            write.data.eq(Mux(erase, 0, self.i.payload.value.replicate(tiling.units))),
+            write.en.eq(Mux(erase, ~0, enter << address[: tiling.lane_bits])),
         ]
         # What is read while it is written is not used; said here, so that it costs nothing: see hw.memory.
         with m.If(~(write.en.any() & (write.addr == read.addr))):
             m.d.sync += word.eq(read.data)
-        return [word.word_select(lane, bits) for lane in range(self.units)]
+        return [word.word_select(lane, bits) for lane in range(tiling.units)]
 
     def _above_numbers(self, m: Module, pixels: list[Value], block: Value, issue: Signal, over: Signal) -> Value:
         """Pixels that are larger than their numbers, in the cycle after the word's own."""
-        bits = len(pixels[0])
+        tiling, bits = self.tiling, len(pixels[0])
         state = Signal(STATE_BITS, init=self.port.seed)
-        numbers = Signal(self.units * bits, reset_less=True)
-        m.d.sync += numbers.eq(Cat(*(_leap(state, bits * (lane + 1))[:bits] for lane in range(self.units))))
-        blocks, _, _ = self.fields.sizes
-        after = _leap(state, bits * self.units)
-        if self.length % self.units:
-            partial = _leap(state, bits * (self.length % self.units))
-            after = Mux(block == blocks - 1, partial, after) if blocks > 1 else partial
+        numbers = Signal(tiling.units * bits, reset_less=True)
+        m.d.sync += numbers.eq(Cat(*(_leap(state, bits * (lane + 1))[:bits] for lane in range(tiling.units))))
+        after = _leap(state, bits * tiling.units)
+        if tiling.rest:
+            partial = _leap(state, bits * tiling.rest)
+            after = Mux(block == tiling.blocks - 1, partial, after) if tiling.blocks > 1 else partial
         with m.If(issue):
             m.d.sync += state.eq(Mux(over, self.port.seed, after))
         return Cat(*(pixel > numbers.word_select(lane, bits) for lane, pixel in enumerate(pixels)))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from quant.graph import INPUT
 
 from .delay import depth_of
-from .layout import BeatLayout, Tiling
+from .layout import BeatLayout
 from .plan import QUEUE_DEPTH, PortPlan
 
 __all__ = ["Flags", "Numbers", "Offer", "PortFlow", "SerialiserFlow"]
@@ -32,23 +32,23 @@ class SerialiserFlow:
 
     Parameters
     ----------
-    tiling : Tiling
-        Neurons of every word.
+    neurons : array of int, (words, lanes)
+        Neurons of every word of a sweep; -1 where there is none.
     fired : array of bool, (B, T, N)
         Neurons that send an event, by step.
     delay : int
         Cycles from the issue of a word to its push.
     """
 
-    def __init__(self, tiling: Tiling, fired: Flags, *, delay: int):
+    def __init__(self, neurons: Numbers, fired: Flags, *, delay: int):
         batch, steps, _ = fired.shape
-        self.sweeps = tiling.words
-        words = tiling.spread(fired.astype(np.int64)).reshape(batch, steps * self.sweeps, tiling.width)
-        self.words = words.sum(axis=2)
+        self.sweeps = len(neurons)
+        words = fired[:, :, np.maximum(neurons, 0)] & (neurons >= 0)
+        self.words = words.sum(axis=3).reshape(batch, steps * self.sweeps)
         # Neurons in the order in which they leave.
         self.neurons = np.zeros((batch, int(self.words.sum(axis=1).max(initial=0)) + 1), np.int64)
-        ids = np.tile(tiling.neurons, (steps, 1)).reshape(-1)
-        for sample, chosen in enumerate(words.reshape(batch, -1) != 0):
+        ids = np.tile(neurons, (steps, 1)).reshape(-1)
+        for sample, chosen in enumerate(words.reshape(batch, -1)):
             self.neurons[sample, : chosen.sum()] = ids[chosen]
         self.samples = np.arange(batch)
         self.places = np.full(batch, QUEUE_DEPTH)

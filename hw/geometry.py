@@ -271,7 +271,9 @@ class Geometry:
     def useful(self) -> Numbers:
         """Synapses of each source neuron, in C order: what the lanes of its operations are good for, at most."""
         places = self.operations // self.span
-        return places * (prod(self.target) if self.connection.kind == "dense" else self.outputs)
+        if self.connection.kind == "dense":
+            return places * prod(self.target)
+        return places * (1 if self.separate else self.target[0] // self.connection.groups)
 
 
 def _axis(

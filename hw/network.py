@@ -41,7 +41,7 @@ class NetworkCore(wiring.Component):
     o : Out(stream.Signature({"data": signed(plan.score_width), "last": 1}))
         Per sample a score for each class, then the answer with ``last`` set.
     fired : Out
-        Bit k: population k of ``network.order`` sends an event in this cycle.
+        Bit k: population k of ``network.order`` sends a spike in this cycle.
     dropped : Out(1)
         An event of an address outside the input has been dropped in this cycle.
     pause : In
@@ -83,7 +83,8 @@ class NetworkCore(wiring.Component):
                 sources[name] = self._pause(m, core.o, self.pause[number])
         for number, plan in enumerate(self.plan.populations):
             o = self.cores[plan.name].o
-            m.d.comb += self.fired[number].eq(o.valid & o.ready & ~o.payload.tick)
+            if not plan.shows:
+                m.d.comb += self.fired[number].eq(o.valid & o.ready & ~o.payload.tick)
             if self.instrumented:
                 wiring.connect(m, self.cores[plan.name].trace, wiring.flipped(getattr(self, f"trace_{plan.name}")))
         m.submodules.readout = readout = self.readout

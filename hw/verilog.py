@@ -79,12 +79,13 @@ class _Axi(Elaboratable):
         return m
 
 
-def _parts(layout: BeatLayout) -> str:
+def _parts(layout: BeatLayout) -> Iterator[str]:
     """Fields of the address of a map, in words."""
-    if len(layout.fields.shape) == 1:
-        return ""
-    named = zip(("column", "row", "channel"), layout.fields.widths, strict=True)
-    return " (from bit 0: " + ", ".join(f"{name} {width} bits" for name, width in named if width) + ")"
+    if len(layout.fields.shape) == 3:
+        named = zip(("column", "row", "channel"), layout.fields.widths, strict=True)
+        yield "             An address is, from its lowest bit: " + ", ".join(
+            f"{w} bits of {name}" for name, w in named if w
+        )
 
 
 def _header(plan: NetworkPlan, axi: _Axi) -> str:
@@ -102,9 +103,10 @@ def _header(plan: NetworkPlan, axi: _Axi) -> str:
         ),
         "",
         "clk, rst     One clock; rst is synchronous, active high.",
-        f"s_axis_*     Input: tdata[{address - 1}:0] address{_parts(layout)}, tdata[{address + value - 1}:{address}] value"
+        f"s_axis_*     Input: tdata[{address - 1}:0] address, tdata[{address + value - 1}:{address}] value"
         f"{', signed' if layout.values.signed else ''}; tuser 1: a tick, the end of a step;",
         "             tlast with the tick that ends the sample.",
+        *_parts(layout),
         "             Per sample: the values that are not 0, each input at most once, then one tick."
         if plan.input.kind != "events"
         else f"             Per step, {network.steps} at most: its events, each input at most once, then a tick.",

@@ -49,10 +49,9 @@ __all__ = [
 Lanes = int | Mapping[str, int] | None
 
 _STAGES = {
-    "golden": "Running the golden model",
+    "generate": "Generating",
     "compile": "Compiling the simulation",
     "simulate": "Simulating",
-    "compare": "Comparing",
 }
 _WEIGHT_BITS, _DECAY_BITS, _STATE_BITS = 4, 8, 16
 
@@ -267,18 +266,25 @@ def cosim(
     samples: Samples,
     workspace: Workspace,
     *,
+    resumable: bool = False,
     progress: Advance = lambda stage, done, total: None,
     **options: Any,
 ) -> "CosimReport":
     """Simulate the hardware on samples; options and result are those of :func:`sim.cosim.cosimulate`.
 
+    With ``resumable``, shards that are done are kept in the workspace's ``cosim-SIMULATOR.jsonl``.
     It is not an error if the hardware differs: see :meth:`sim.cosim.CosimReport.check`.
     """
     from sim.cosim import cosimulate
 
     def named(stage: str, done: int, total: int) -> None:
-        progress(_STAGES.get(stage, stage.capitalize()), done, total)
+        if stage == "resume":
+            progress(f"Going on after {done} of {total} samples", 0, 1)
+        else:
+            progress(_STAGES.get(stage, stage.capitalize()), done, total)
 
+    if resumable:
+        options["record"] = workspace.folder / f"cosim-{options.get('simulator', 'verilator')}.jsonl"
     report = cosimulate(network, samples.inputs, progress=named, **options)
     workspace.record(network, f"cosim {report.simulator}", report.as_dict())
     return report

@@ -1,17 +1,18 @@
 from itertools import product
 
+import numpy as np
 import pytest
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Const, Module, Signal
 from amaranth.sim import Simulator
 
-from hw.arith import clip, pack, scale, signed_digits
+from hw.arith import clip, lookup, pack, scale, signed_digits
 from hw.layout import shape_of
 from quant.ranges import Range
 
 
-def results(value, expression, numbers):
+def results(value, expression, numbers, m=None):
     """Numbers that an expression of one signal gives for the numbers of that signal."""
-    m = Module()
+    m = m or Module()
     result = Signal(40, name="result").as_signed()
     m.d.comb += result.eq(expression)
     found = []
@@ -88,3 +89,34 @@ def test_the_rails_are_reached_exactly():
     clipped = clip(value, within=Range(-4, 5), of=Range(-8, 7))
     assert results(value, clipped, [-8, -5, -4, -3, 4, 5, 6, 7]) == [-4, -4, -4, -3, 4, 5, 5, 5]
     assert results(value, Cat(clipped == 5, clipped == -4), [-5, 6]) == [2, 1]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0, 1, 2, 3, 4],
+        [3, 8, 13, 18],
+        [0, 12, 24],
+        [7, 5, 3],
+        [0, 0, 1, 1, 2],
+        [1, 0, 0, 5],
+        [0, 1],
+        [1, 0],
+        [9, 9, 9, 8],
+    ],
+)
+def test_lookup_gives_the_number_at_every_index(values):
+    m, index = Module(), Signal(range(len(values)))
+    found = lookup(m, index, np.array(values), "found")
+    assert not found.shape().signed
+    assert len(found) == max(values).bit_length()
+    assert results(index, found, range(len(values)), m) == values
+
+
+@pytest.mark.parametrize(("values", "width"), [([0], 1), ([5], 3), ([6, 6, 6], 3), ([0, 0], 1)])
+def test_a_number_that_is_always_the_same_is_looked_up_nowhere(values, width):
+    m, index = Module(), Signal(2)
+    found = lookup(m, index, np.array(values), "found")
+    assert isinstance(found, Const)
+    assert (found.value, len(found)) == (values[0], width)
+    assert results(index, found, range(len(values)), m) == values

@@ -1,15 +1,17 @@
+import re
+
 import numpy as np
 import pytest
 
 from hw.beats import BEAT, beats, pack
-from quant.errors import NetworkError, UnsupportedError
+from quant.errors import NetworkError
 from quant.ir import Connection, Input, Network, Population, Readout
 
 
 def network(**fields):
     port = Input(**{"shape": (3,), **fields})
     out = Population(name="out", shape=(2,), threshold=1, state_min=-8, state_max=7)
-    link = Connection(source="input", target="out", kind="dense", weights=np.ones((2, 3), int), weight_bits=2)
+    link = Connection(source="input", target="out", kind="dense", weights=np.ones((2, port.size), int), weight_bits=2)
     return Network(
         name="n", steps=2, input=port, populations=(out,), connections=(link,), readout=Readout(population="out")
     )
@@ -28,9 +30,18 @@ def test_events_go_step_by_step_in_address_order():
     assert sent.tolist() == np.array(expected, BEAT).tolist()
 
 
-def test_current_goes_once():
-    sent = beats(network(kind="current", high=255), np.array([255, 0, 7], np.uint8))
+@pytest.mark.parametrize("kind", ["current", "rate", "latency"])
+def test_values_of_a_sample_go_once(kind):
+    sent = beats(network(kind=kind, high=255), np.array([255, 0, 7], np.uint8))
     assert sent.tolist() == [(0, 255, False, False), (2, 7, False, False), (0, 0, True, True)]
+
+
+@pytest.mark.parametrize("kind", ["events", "current"])
+def test_addresses_of_a_map_are_fields(kind):
+    """Of (2, 2, 3): channel, row and column in bits 3, 2 and 1 to 0; in C order."""
+    sample = np.arange(12) % 2 * (np.arange(12) > 3)
+    sent = beats(network(kind=kind, shape=(2, 2, 3)), sample if kind == "current" else sample[np.newaxis])
+    assert sent["address"].tolist() == [0b0_1_10, 0b1_0_01, 0b1_1_00, 0b1_1_10, 0]
 
 
 def test_a_silent_sample_is_ticks_alone():
@@ -57,6 +68,8 @@ def test_refuses_what_is_not_a_sample(sample, message):
         beats(network(), sample)
 
 
-def test_refuses_an_input_coded_on_chip():
-    with pytest.raises(UnsupportedError, match="not 'rate'"):
-        beats(network(kind="rate", high=255), np.zeros(3, int))
+@pytest.mark.parametrize("shape", [(2, 3), (4,), ()])
+def test_refuses_what_is_not_a_sample_that_comes_once(shape):
+    message = rf"^Sample must be integers of shape \(3,\), not int64 of {re.escape(str(shape))}$"
+    with pytest.raises(NetworkError, match=message):
+        beats(network(kind="current"), np.zeros(shape, int))

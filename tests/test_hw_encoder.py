@@ -1,10 +1,11 @@
+# amaranth: UnusedElaboratable=no
 from random import Random
 
 import numpy as np
 import pytest
 from streams import Resettable, Sink, Source, simulate
 
-from hw.encoder import Encoder
+from hw.encoder import Encoder, PixelTiling
 from hw.layout import Fields
 from quant.ir import Input
 from sim.golden.inputs import Feed
@@ -101,17 +102,17 @@ def everything(port, samples, steps):
 @pytest.mark.parametrize(("kind", "bits", "steps"), [("rate", 5, 4), ("latency", 4, 5)])
 def test_spikes_are_those_of_the_golden_model(shape, kind, bits, steps):
     source = port(shape, kind, bits, seed=0xACE1)
-    samples = images(source, 4)
+    samples = images(source, 3)
     assert run(source, samples, steps) == everything(source, samples, steps)
 
 
-@pytest.mark.parametrize(("shape", "steps"), [((21,), 3), ((2, 2, 5), 4)], ids=str)
 @pytest.mark.parametrize("bits", [1, 2, 3, 4, 5, 6, 7, 8, 16])
 @pytest.mark.parametrize("kind", ["rate", "latency"])
-def test_pixels_of_every_width_under_stalls(kind, bits, shape, steps):
+def test_pixels_of_every_width_under_stalls(kind, bits):
+    shape, steps = [((21,), 3), ((2, 2, 5), 4), ((9,), 6)][bits % 3]
     source = port(shape, kind, bits, seed=bits + 1)
-    samples = images(source, 5, seed=bits)
-    found = run(source, samples, steps, stall=0.5 * (bits % 3), pauses=0.3 * (bits % 2), seed=bits)
+    samples = images(source, 4, seed=bits)
+    found = run(source, samples, steps, stall=0.2 * (bits % 4), pauses=0.3 * (bits % 2), seed=bits)
     assert found == everything(source, samples, steps)
 
 
@@ -122,10 +123,10 @@ def test_the_sequence_starts_at_the_seed(seed):
     assert run(source, samples, 9) == everything(source, samples, 9)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 7, 8, 10, 16, 25, 64])
+@pytest.mark.parametrize("steps", [1, 2, 7, 10, 25, 64])
 def test_every_pixel_has_its_step(steps):
-    source = port((64,), "latency", 6)
-    samples = np.arange(64)[np.newaxis]
+    source = port((32,), "latency", 5)
+    samples = np.arange(32)[np.newaxis]
     assert run(source, samples, steps) == everything(source, samples, steps)
 
 
@@ -155,24 +156,30 @@ def test_pixels_that_are_zero_may_come_too():
         ((1, 8, 8), 16, 4),
         ((2, 34, 34), 4, 612),
         ((2, 5, 31), 16, 20),
-        ((2, 3, 2), 4, 4),
+        ((2, 3, 2), 8, 2),
         ((7, 1, 1), 8, 1),
     ],
 )
 def test_words_leave_few_lanes_without_a_pixel(shape, units, words):
-    dut = Encoder(port(shape, "rate", 8), 2)
-    assert (dut.units, dut.words) == (units, words)
+    tiling = PixelTiling(shape)
+    assert (tiling.units, tiling.words) == (units, words)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_pixel_is_in_the_word_of_its_address(shape):
+    tiling, addresses = PixelTiling(shape), Fields(shape).encode(np.arange(np.prod(shape)))
+    words, lanes = np.nonzero(tiling.neurons >= 0)
+    assert tiling.neurons.shape == (tiling.words, tiling.units)
+    np.testing.assert_array_equal(tiling.neurons[words, lanes], np.arange(len(addresses)))
+    np.testing.assert_array_equal(tiling.fields.encode(words) << tiling.lane_bits | lanes, addresses)
 
 
 # Cycles.
 
 
-async def load(ctx, dut, source, pixels, gap=0):
-    """Sends a sample, with a gap before its tick; returns in the cycle after that."""
-    beats = entry(source, pixels)
-    for beat in beats:
-        for _ in range(gap if beat["tick"] else 0):
-            await ctx.tick()
+async def load(ctx, dut, source, pixels):
+    """Sends a sample; returns in the cycle after that of its tick."""
+    for beat in entry(source, pixels):
         ctx.set(dut.i.payload, beat)
         ctx.set(dut.i.valid, 1)
         ready = False
@@ -202,6 +209,11 @@ def kept(seen):
     return [beat for beat, _ in seen if beat is not None]
 
 
+async def until_finished(ctx, seen, samples):
+    while sum(finished for _, finished in seen) < samples:
+        await ctx.tick()
+
+
 TRANSIT = 6
 """Cycles from the issue of a word to its first beat, if nothing waits."""
 
@@ -212,7 +224,7 @@ def test_a_word_takes_one_cycle_and_steps_follow_each_other(kind, shape):
     """Of a sample without pixels: the ticks are as far apart as the words of a step."""
     source, steps, seen = port(shape, kind, 4), 5, []
     dut = Encoder(source, steps)
-    words = dut.words
+    words = dut.tiling.words
 
     async def bench(ctx):
         ctx.set(dut.o.ready, 1)
@@ -253,11 +265,11 @@ def test_a_sample_that_came_whole_waits_until_the_last_tick_has_left(kind, shape
         for _ in range(100):
             await ctx.tick()
         ctx.set(dut.o.ready, 1)
-        while not any(finished for _, finished in seen):
-            await ctx.tick()
+        finished = False
+        while not finished:
+            *_, finished = await ctx.tick().sample(dut.finished)
         ctx.set(dut.stop, 0)
-        for _ in range(200):
-            await ctx.tick()
+        await until_finished(ctx, seen, 2)
 
     simulate(dut, bench, background=[recorder(dut, seen)])
     assert kept(seen) == everything(source, samples[:2], steps)
@@ -265,18 +277,17 @@ def test_a_sample_that_came_whole_waits_until_the_last_tick_has_left(kind, shape
 
 @pytest.mark.parametrize("kind", ["rate", "latency"])
 def test_a_stopped_target_loses_nothing(kind):
-    source, steps, seen = port((150,), kind, 2), 6, []
+    source, steps, seen = port((100,), kind, 2), 4, []
     dut = Encoder(source, steps)
-    samples = np.stack([np.full(150, 3), np.arange(150) % 4])
+    samples = np.stack([np.full(100, 3), np.arange(100) % 4])
 
     async def bench(ctx):
-        for pixels in samples:
+        for count, pixels in enumerate(samples):
             await load(ctx, dut, source, pixels)
-            for _ in range(300):
+            for _ in range(60):
                 await ctx.tick()
             ctx.set(dut.o.ready, 1)
-            for _ in range(1200):
-                await ctx.tick()
+            await until_finished(ctx, seen, count + 1)
             ctx.set(dut.o.ready, 0)
 
     simulate(dut, bench, background=[recorder(dut, seen)])
@@ -286,41 +297,42 @@ def test_a_stopped_target_loses_nothing(kind):
 @pytest.mark.parametrize("shape", [(3,), (13,)], ids=str)
 @pytest.mark.parametrize("kind", ["rate", "latency"])
 def test_stop_at_the_first_word_of_a_step_makes_it_the_last(kind, shape):
-    """A pulse of one cycle, in every cycle of a sample, and the sample after it."""
-    source, steps = port(shape, kind, 3, seed=77), 4
-    words = Encoder(source, steps).words
+    """A pulse of one cycle, in every cycle of a sample; after each, a sample as ever."""
+    source, steps, seen = port(shape, kind, 3, seed=77), 4, []
+    dut = Encoder(source, steps)
     samples = images(source, 3, seed=5)[[0, 2]]
     first, second = golden(source, samples, steps)
-    for cycle in range(words * steps + 3):
-        seen, dut = [], Encoder(source, steps)
+    pulses = range(dut.tiling.words * steps + 3)
 
-        async def bench(ctx, dut=dut, cycle=cycle):
-            ctx.set(dut.o.ready, 1)
+    async def bench(ctx):
+        ctx.set(dut.o.ready, 1)
+        for pulse in pulses:
             await load(ctx, dut, source, samples[0])
-            # Cycle 1 after the tick's.
-            for now in range(1, words * steps + 3):
-                ctx.set(dut.stop, now == cycle)
+            # Now it is cycle 1, that of the first word.
+            for cycle in range(1, len(pulses)):
+                ctx.set(dut.stop, cycle == pulse)
                 await ctx.tick()
             ctx.set(dut.stop, 0)
-            for _ in range(40):
-                await ctx.tick()
+            await until_finished(ctx, seen, 2 * pulse + 1)
             await load(ctx, dut, source, samples[1])
-            for _ in range(200):
-                await ctx.tick()
+            await until_finished(ctx, seen, 2 * pulse + 2)
 
-        simulate(dut, bench, background=[recorder(dut, seen)])
-        step, word = divmod(cycle - 1, words)
-        length = step + 1 if word == 0 and step < steps else steps
-        assert kept(seen) == leaving(source, first[:length]) + leaving(source, second), cycle
-        assert [beat for beat, finished in seen if finished] == [(None, None, 1, 1)] * 2
+    simulate(dut, bench, background=[recorder(dut, seen)])
+    expected = []
+    for pulse in pulses:
+        step, word = divmod(pulse - 1, dut.tiling.words)
+        length = step + 1 if word == 0 and 0 <= step < steps else steps
+        expected += leaving(source, first[:length]) + leaving(source, second)
+    assert kept(seen) == expected
+    assert {beat for beat, finished in seen if finished} == {(None, None, 1, 1)}
 
 
-@pytest.mark.parametrize("shape", [(2,), (30,), (2, 3, 6)], ids=str)
+@pytest.mark.parametrize("shape", [(2,), (2, 3, 6)], ids=str)
 @pytest.mark.parametrize("kind", ["rate", "latency"])
 def test_stopped_anywhere_a_sample_is_whole_steps_and_the_next_as_ever(kind, shape):
     source, steps, seen = port(shape, kind, 4), 6, []
     dut = Encoder(source, steps)
-    samples = images(source, 12, seed=3)
+    samples = images(source, 8, seed=3)
     spikes = golden(source, samples, steps)
     sender = Source(port=dut.i, payloads=[beat for pixels in samples for beat in entry(source, pixels)], stall=0.2)
 
@@ -343,36 +355,37 @@ def test_stopped_anywhere_a_sample_is_whole_steps_and_the_next_as_ever(kind, sha
 
 
 @pytest.mark.parametrize("kind", ["rate", "latency"])
-@pytest.mark.parametrize("cut", [3, 8, 11, 13, 14, 16, 20, 23, 27])
-def test_a_reset_forgets_the_sample(kind, cut):
-    """Cut off after so many cycles: while the pixels come, in a step, in the last one."""
+def test_a_reset_forgets_the_sample(kind):
+    """Cut off after so many cycles: while the words are set, while the pixels come, in any step."""
     source, steps, seen = port((11,), kind, 3, seed=9), 4, []
     dut = Encoder(source, steps)
     top = Resettable(dut)
     first, second = np.full(11, 7), np.array([0, 1, 0, 2, 0, 0, 6, 0, 0, 0, 5])
-    assert dut.words == 3
+    assert dut.tiling.words == 3
+    found = []
 
     async def bench(ctx):
-        for _ in range(dut.words + 1):
-            await ctx.tick()
         ctx.set(dut.o.ready, 1)
-        beats = entry(source, first)
-        for _ in range(cut):
-            ctx.set(dut.i.payload, beats[0] if beats else dict.fromkeys(("address", "value", "tick", "last"), 0))
-            ctx.set(dut.i.valid, bool(beats))
-            *_, ready = await ctx.tick().sample(dut.i.ready)
-            beats = beats[1:] if ready else beats
-        ctx.set(dut.i.valid, 0)
-        ctx.set(top.rst, 1)
-        await ctx.tick()
-        seen.clear()
-        ctx.set(top.rst, 0)
-        await load(ctx, dut, source, second)
-        for _ in range(100):
+        for cut in range(1, 34):
+            beats = entry(source, first)
+            for _ in range(cut):
+                ctx.set(dut.i.payload, beats[0] if beats else dict.fromkeys(("address", "value", "tick", "last"), 0))
+                ctx.set(dut.i.valid, bool(beats))
+                *_, ready = await ctx.tick().sample(dut.i.ready)
+                beats = beats[1:] if ready else beats
+            ctx.set(dut.i.valid, 0)
+            ctx.set(top.rst, 1)
             await ctx.tick()
+            ctx.set(top.rst, 0)
+            await ctx.tick()
+            seen.clear()
+            await load(ctx, dut, source, second)
+            await until_finished(ctx, seen, 1)
+            found.append(kept(seen))
 
     simulate(top, bench, background=[recorder(dut, seen)])
-    assert kept(seen) == everything(source, second[np.newaxis], steps)
+    expected = everything(source, second[np.newaxis], steps)
+    assert [cut for cut, beats in enumerate(found, 1) if beats != expected] == []
 
 
 @pytest.mark.parametrize("kind", ["rate", "latency"])
@@ -402,8 +415,7 @@ def test_events_outside_the_map_are_dropped_and_counted(kind, shape):
             assert not dropped
             # A tick's address means nothing.
             await load(ctx, dut, source, pixels)
-        for _ in range(200):
-            await ctx.tick()
+        await until_finished(ctx, seen, 2)
 
     simulate(dut, bench, background=[recorder(dut, seen)])
     assert kept(seen) == everything(source, np.stack([pixels, pixels]), steps)

@@ -3,8 +3,8 @@ from math import ceil
 import numpy as np
 import pytest
 
-from hw.plan import plan_network
-from quant.errors import NetworkError, UnsupportedError
+from hw.plan import BINARY, plan_network
+from quant.errors import NetworkError
 from quant.ir import Connection, Decay, Input, Network, Population, Readout
 from quant.ranges import Range
 
@@ -87,29 +87,93 @@ def test_cores_are_in_the_order_of_the_stream():
     assert [core.name for core in plan_network(swapped).cores] == ["a", "b"]
 
 
-@pytest.mark.parametrize(("neurons", "lanes"), [(4, 4), (5, 2), (7, 3), (45, 16)])
-def test_a_word_of_weights_is_a_row_of_one_input(neurons, lanes):
-    core = layer(neurons, lanes)
-    assert core.weight_rows.shape == (core.weight_words, core.lanes)
-    assert core.weight_words == core.rows * 2
-    for source in range(2):
-        for lane in range(core.rows * core.lanes):
-            weight = core.weight_rows[lane // core.lanes * 2 + source, lane % core.lanes]
-            assert weight == (core.connection.weights[lane, source] if lane < neurons else 0)
+@pytest.mark.parametrize(
+    ("shape", "wanted", "lanes", "units", "rows", "sweeps", "banks"),
+    [
+        # A row is of one place, of so many lanes at most; units are halved as long as a sweep takes 8 cycles at most.
+        ((16, 3, 3), 16, 16, 16, 9, 9, 1),
+        ((16, 2, 2), 16, 16, 8, 4, 8, 2),
+        ((5, 1, 2), 16, 6, 2, 2, 6, 3),
+        ((6, 2, 2), 4, 4, 2, 8, 12, 2),
+        ((1, 7, 7), 16, 1, 1, 49, 49, 1),
+        ((12, 1, 1), 12, 12, 2, 1, 6, 6),
+    ],
+)
+def test_sizes_of_maps_worked_by_hand(shape, wanted, lanes, units, rows, sweeps, banks):
+    target = population("a", shape)
+    single = network((target,), (dense("input", "a", target.size, 2),))
+    (core,) = plan_network(single, lanes=wanted).cores
+    assert (core.lanes, core.units, core.rows, core.sweeps, core.banks) == (lanes, units, rows, sweeps, banks)
+    assert core.word_tiling.words == sweeps
+    assert core.row_tiling.words == rows
 
 
-def test_values_of_a_core_are_those_of_its_source():
-    first, second = plan_network(network(port=Input(shape=(2,), low=-1, high=3))).cores
-    assert (first.values, second.values) == (Range(-1, 3), Range(0, 1))
+def test_values_of_a_port_are_those_of_its_source():
+    first, second = (core.ports[0] for core in plan_network(network(port=Input(shape=(2,), low=-1, high=3))).cores)
+    assert (first.values, second.values) == (Range(-1, 3), BINARY)
     assert (first.multiplies, second.multiplies) == (True, False)
-    assert (first.inputs, second.inputs) == (2, 4)
+    assert (first.geometry.source, second.geometry.source) == ((2,), (4,))
+    # Of 3 bits times -1 to 3; of 3 bits.
+    assert (first.weight, first.operand, second.operand) == (Range(-4, 3), Range(-12, 9), Range(-4, 3))
     assert [core.multiplies for core in plan_network(network()).cores] == [False, False]
 
 
-def test_only_the_first_core_repeats_the_steps_of_a_current():
+def test_ternary_populations_send_signs():
+    first, second = plan_network(network((population("a", (4,), ternary=True), population("b")))).cores
+    assert (first.sends, first.spikes, second.sends, second.spikes) == (Range(-1, 1), Range(-1, 1), BINARY, BINARY)
+    assert second.multiplies
+    assert second.operand == Range(-4, 4)
+
+
+def test_only_a_current_is_held():
     plan = plan_network(network(port=Input(shape=(2,), kind="current", high=9)))
-    assert [core.steps for core in plan.cores] == [5, 0]
-    assert [core.steps for core in plan_network(network()).cores] == [0, 0]
+    assert [[port.held for port in core.ports] for core in plan.cores] == [[True], [False]]
+    assert not any(core.ports[0].held for core in plan_network(network()).cores)
+    assert not plan_network(network(port=Input(shape=(2,), kind="rate", high=7))).cores[0].ports[0].held
+
+
+def test_sums_that_are_held_have_a_range_of_their_own():
+    """A core hears the input, of kind current, and another population, which sends 0 or 1."""
+    connections = (
+        dense("input", "a", 4, 2),
+        Connection(source="input", target="b", kind="dense", weights=[[3, -2], [1, 1], [0, 0]], weight_bits=3),
+        Connection(source="a", target="b", kind="dense", weights=[[1, 1, 1, -3]] * 3, weight_bits=3),
+    )
+    plan = plan_network(network(connections=connections, port=Input(shape=(2,), kind="current", high=10)))
+    first, second = plan.cores
+    assert (first.drive(held=False), first.forwards) == (Range(0, 0), False)
+    assert (second.drive(held=True), second.drive(held=False)) == (Range(-20, 30), Range(-3, 3))
+    assert second.forwards, "two ports may come to the same row"
+    assert second.operand == Range(-40, 30)
+
+
+def test_ports_are_in_the_order_of_the_connections():
+    connections = (
+        dense("b", "b", 3, 3, delay=1),
+        dense("input", "a", 4, 2),
+        dense("a", "b", 3, 4),
+        dense("input", "b", 3, 2, delay=1),
+    )
+    first, second = plan_network(network(connections=connections)).cores
+    assert [port.source for port in first.ports] == ["input"]
+    assert [(port.source, port.delayed) for port in second.ports] == [("b", True), ("a", False), ("input", True)]
+
+
+def test_max_pooling_counts_once_and_never_multiplies():
+    a, b = population("a", (2, 2, 2)), population("b", (2, 1, 1))
+    pool = Connection(source="a", target="b", kind="max_pool", weights=[1, -3], kernel=2, weight_bits=3)
+    core = plan_network(network((a, b), (dense("input", "a", 8, 2), pool))).cores[1]
+    (port,) = core.ports
+    assert (port.once, port.multiplies, core.forwards) == (True, False, True)
+    assert (port.reach, core.drive(held=False)) == (Range(-3, 1), Range(-3, 1))
+
+
+@pytest.mark.parametrize(("second", "cooldown"), [(False, 4), (True, 5)])
+def test_a_sweep_of_second_order_waits_a_cycle_longer(second, cooldown):
+    fields = {"current_decay": Decay(), "current_min": -1, "current_max": 1} if second else {}
+    plan = plan_network(network((population("a", (3,), **fields),), (dense("input", "a", 3, 2),)))
+    (core,) = plan.cores
+    assert (core.sweeps, core.cooldown) == (3, cooldown)
 
 
 @pytest.mark.parametrize(("readout", "asked", "stops"), [("count", True, False), ("first_spike", True, True)])
@@ -139,89 +203,86 @@ def test_sizes_for_reports():
     }
 
 
-def identity(source, target):
-    return Connection(source=source, target=target, kind="identity", weights=np.array(1), weight_bits=2)
+@pytest.mark.parametrize(
+    ("reduce", "scores"), [("last", Range(-7, 13)), ("max", Range(-7, 13)), ("sum", Range(-35, 65))]
+)
+def test_a_membrane_readout_reads_sums_of_every_step(reduce, scores):
+    """One neuron a cycle sends its H: the membrane of -4 to 7, the bias of 0, and 3 bits times two inputs."""
+    b = population("b", (5,), threshold=None, reset="none", state_min=-4)
+    weights = np.full((5, 4), 1)
+    weights[0] = [3, 3, 0, 0]
+    weights[1] = [-3, 0, 0, 0]
+    connections = (
+        dense("input", "a", 4, 2),
+        Connection(source="a", target="b", kind="dense", weights=weights, weight_bits=3),
+    )
+    plan = plan_network(
+        network(
+            (population("a", (4,)), b), connections, readout=Readout(population="b", kind="membrane", reduce=reduce)
+        )
+    )
+    core = plan.cores[1]
+    assert (core.shows, core.units, core.sends, core.lanes) == (True, 1, Range(-7, 13), 5)
+    assert (core.spikes, plan.cores[0].shows) == (BINARY, False)
+    readout = plan.readout
+    assert (readout.kind, readout.reduce, readout.source, readout.values) == ("membrane", reduce, "b", core.sends)
+    assert readout.scores == scores
+    assert (plan.early_stop, readout.classes, readout.steps) == (False, 5, 5)
 
 
-LINEAR = Readout(population="b", kind="linear", weights=np.ones((2, 3), int))
-POOLED = dense("input", "a", 4, 2, pool=(2, 2))
-REFUSED = {
-    "rate": (
-        {"port": Input(shape=(2,), kind="rate", high=255)},
-        "Input of kind rate is not generated yet; encode on the host and use kind events",
-    ),
-    "latency": (
-        {"port": Input(shape=(2,), kind="latency", high=255)},
-        "Input of kind latency is not generated yet; encode on the host and use kind events",
-    ),
-    "linear": ({"readout": LINEAR}, "Readout linear is not generated yet; use count or first_spike"),
-    "membrane": (
-        {
-            "populations": (population("a", (4,)), population("b", threshold=None, reset="none")),
-            "readout": Readout(population="b", kind="membrane"),
-        },
-        "Readout membrane is not generated yet; use count or first_spike",
-    ),
-    "no threshold": (
-        {
-            "populations": (population("a", (4,)), population("b", threshold=None, reset="none")),
-            "readout": Readout(population="a"),
-        },
-        "Population b with no threshold is not generated yet; use a spiking readout population",
-    ),
-    "ternary": (
-        {"populations": (population("a", (4,)), population("b", ternary=True))},
-        "Population b with ternary spikes is not generated yet; use binary ones",
-    ),
-    "second order": (
-        {
-            "populations": (
-                population("a", (4,), current_decay=Decay(), current_min=-1, current_max=1),
-                population("b"),
-            )
-        },
-        "Population a with a current_decay is not generated yet; use a first-order neuron",
-    ),
-    "delay": (
-        {"connections": (dense("input", "a", 4, 2), dense("a", "b", 3, 4, delay=1))},
-        "Connection a -> b of delay 1 is not generated yet; use a feed-forward network",
-    ),
-    "recurrence": (
-        {"connections": (dense("input", "a", 4, 2), dense("a", "b", 3, 4), dense("b", "b", 3, 3, delay=1))},
-        "Connection b -> b of delay 1 is not generated yet; use a feed-forward network",
-    ),
-    "identity": (
-        {
-            "populations": (population("a", (2,)), population("b", (3,))),
-            "connections": (identity("input", "a"), dense("a", "b", 3, 2)),
-        },
-        "Connection input -> a with kind identity is not generated yet; use dense layers",
-    ),
-    "pooling": (
-        {"port": Input(shape=(2, 2, 2)), "connections": (POOLED, dense("a", "b", 3, 4))},
-        "Connection input -> a with address pooling is not generated yet; use dense layers",
-    ),
-    "skip": (
-        {"connections": (dense("input", "a", 4, 2), dense("input", "b", 3, 2))},
-        "Connection input -> b skips a layer, which is not generated yet; use a chain",
-    ),
-    "two connections": (
-        {"connections": (dense("input", "a", 4, 2), dense("a", "b", 3, 4), dense("a", "b", 3, 4))},
-        "Population b with 2 incoming connections is not generated yet; use one",
-    ),
-    "readout in the middle": (
-        {"readout": Readout(population="a")},
-        "Readout of a is not generated yet; read the last population, b",
-    ),
-}
+def test_a_population_without_a_threshold_that_nobody_reads_shows_nothing():
+    plan = plan_network(
+        network((population("a", (4,)), population("b", threshold=None, reset="none")), readout=Readout(population="a"))
+    )
+    assert not plan.cores[1].shows
+    assert plan.readout.source == "a"
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_refuses_by_name_with_the_way_out(case):
-    fields, message = REFUSED[case]
-    with pytest.raises(UnsupportedError) as caught:
-        plan_network(network(**fields))
-    assert str(caught.value) == message
+def test_a_linear_readout_is_a_core_of_its_own():
+    """Counts of 5 steps of three ternary neurons: each weight counts -5 to 5 times."""
+    populations = population("a", (4,)), population("scores", ternary=True)
+    weights = np.array([[3, -4, 0], [100, 1, 1]])
+    plan = plan_network(
+        network(
+            populations,
+            (dense("input", "a", 4, 2), dense("a", "scores", 3, 4)),
+            readout=Readout(population="scores", kind="linear", weights=weights, bias=[7, -2]),
+        )
+    )
+    assert [core.name for core in plan.cores] == ["a", "scores", "scores_"]
+    assert [core.name for core in plan.populations] == ["a", "scores"]
+    core = plan.cores[-1]
+    assert (core.at_end, core.shows, core.units, core.shape) == (True, True, 1, (2,))
+    assert not any(core.at_end for core in plan.populations)
+    (port,) = core.ports
+    assert (port.source, port.values, port.weight_bits) == ("scores", Range(-1, 1), 8)
+    np.testing.assert_array_equal(port.connection.weights, weights)
+    assert core.bounds.drive == Range(-510, 510)
+    assert core.sends == core.bounds.total == Range(-512, 517)
+    readout = plan.readout
+    assert (readout.kind, readout.reduce, readout.source, readout.classes) == ("membrane", "last", "scores_", 2)
+    assert (readout.scores, plan.score_width) == (Range(-512, 517), 11)
+
+
+@pytest.mark.parametrize(
+    ("kind", "ternary", "scores"),
+    [("count", False, Range(0, 5)), ("count", True, Range(-5, 5)), ("first_spike", True, Range(0, 5))],
+)
+def test_scores_of_spikes_lie_within_the_steps(kind, ternary, scores):
+    populations = population("a", (4,)), population("b", ternary=ternary)
+    plan = plan_network(network(populations, readout=Readout(population="b", kind=kind)))
+    assert plan.readout.scores == scores
+    assert plan.readout.values == (Range(-1, 1) if ternary else BINARY)
+
+
+def test_any_population_may_be_read():
+    plan = plan_network(network(readout=Readout(population="a")))
+    assert (plan.readout.source, plan.readout.classes) == ("a", 4)
+
+
+def test_a_beat_of_the_input_holds_every_value():
+    layout = plan_network(network(port=Input(shape=(2, 1, 1), kind="latency", high=255))).input_layout
+    assert (layout.fields.shape, layout.values) == ((2, 1, 1), Range(0, 255))
 
 
 @pytest.mark.parametrize("lanes", [0, -1, {"b": 0}])

@@ -87,7 +87,7 @@ def draw(plan, random, count):
     samples = []
     for _ in range(count):
         density = 1.0 if plan.kind == "membrane" else random.choice([0.0, 0.1, 0.3, 1.0])
-        length = random.choice([plan.steps, plan.steps, 1, 3])
+        length = random.choice([plan.steps, plan.steps, 1, 2])
         drawn = random.choice([values, values[-1:], values[:1]])
         samples.append(
             [{n: random.choice(drawn) for n in range(plan.classes) if random.random() < density} for _ in range(length)]
@@ -118,16 +118,16 @@ def planned(name, shape, steps):
     return plan("membrane", shape, steps, reduce=kind, **KINDS[name])
 
 
-SHAPES = [(1,), (2,), (3,), (4,), (10,), (2, 3, 5), (3, 2, 3), (2, 3, 4), (1, 4, 2), (3, 1, 3), (3, 5, 1)]
+SHAPES = [(1,), (2,), (5,), (2, 3, 3), (2, 3, 2), (1, 4, 2), (2, 1, 3), (2, 3, 1)]
 
 
-@pytest.mark.parametrize(("stall", "pauses"), [(0.0, 0.0), (0.5, 0.3)])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", KINDS)
-def test_answers_samples_that_follow_each_other(name, shape, stall, pauses):
-    random, steps = Random(str(shape)), 5
+def test_answers_samples_that_follow_each_other(name, shape):
+    random, steps = Random(f"{name} {shape}"), 4
+    stall, pauses = random.choice([(0.0, 0.0), (0.5, 0.0), (0.0, 0.3), (0.4, 0.2)])
     made = planned(name, shape, steps)
-    samples = draw(made, random, 8)
+    samples = draw(made, random, 5)
     found = run(made, samples, stall=stall, pauses=pauses, random=random)
     assert found == [answer(made, sample) for sample in samples]
 
@@ -242,41 +242,43 @@ def test_a_spike_after_the_last_step_scores_as_silence():
 
 
 @pytest.mark.parametrize("name", ["count", "first_spike", "sum", "max"])
-@pytest.mark.parametrize("cut", range(12))
-def test_a_reset_forgets_the_scores(name, cut):
-    """Cut off after so many cycles, while a sample comes in or while its answer goes out."""
-    made = planned(name, (3, 1, 1), 4)
+def test_a_reset_forgets_the_scores(name):
+    """Cut off after so many cycles: while scores are set, while a sample comes in, while its answer goes out."""
+    made, cuts = planned(name, (3, 1, 1), 4), range(1, 20, 2)
     dut = Readout(made)
     top = Resettable(dut)
     first, second = binary([{0, 2}, {2}]), binary([set(), {1}, {1, 2}])
     if made.kind == "membrane":
         first, second = [{0: 9, 1: 9, 2: 8}] * 2, [{0: -1, 1: -5, 2: 3}]
-    source = Source(port=dut.i, payloads=[beat(item, made.shape) for item in items(second)])
-    sink = Sink(port=dut.o, count=4)
+    found = []
 
     async def bench(ctx):
-        # Past the cycles in which the scores are set.
-        for _ in range(6):
+        for cut in cuts:
+            ctx.set(top.rst, 1)
             await ctx.tick()
-        ctx.set(dut.o.ready, 1)
-        sent = items(first)
-        for _ in range(cut):
-            ctx.set(dut.i.payload, beat(sent[0] if sent else TICK, made.shape))
-            ctx.set(dut.i.valid, bool(sent))
-            *_, ready = await ctx.tick().sample(dut.i.ready)
-            sent = sent[1:] if ready else sent
-        ctx.set(dut.i.valid, 0)
-        ctx.set(top.rst, 1)
-        await ctx.tick()
-        ctx.set(top.rst, 0)
-        await source.run(ctx)
-        await sink.run(ctx)
+            ctx.set(top.rst, 0)
+            sent = items(first)
+            ctx.set(dut.o.ready, 1)
+            for _ in range(cut):
+                ctx.set(dut.i.payload, beat(sent[0] if sent else TICK, made.shape))
+                ctx.set(dut.i.valid, bool(sent))
+                *_, ready = await ctx.tick().sample(dut.i.ready)
+                sent = sent[1:] if ready else sent
+            ctx.set(dut.i.valid, 0)
+            ctx.set(top.rst, 1)
+            await ctx.tick()
+            ctx.set(top.rst, 0)
+            ctx.set(dut.o.ready, 0)
+            await Source(port=dut.i, payloads=[beat(item, made.shape) for item in items(second)]).run(ctx)
+            sink = Sink(port=dut.o, count=4)
+            await sink.run(ctx)
+            found.append([word for word, _ in sink.received])
 
-    simulate(top, bench, progress=lambda: {"beats": source.sent, "words": len(sink.received)}, cycles=1000)
-    assert [word for word, _ in sink.received] == answer(made, second)
+    simulate(top, bench, progress=lambda: {"cuts": len(found)}, cycles=5000)
+    assert found == [answer(made, second)] * len(cuts)
 
 
-@pytest.mark.parametrize("steps", [1, 255, 256])
+@pytest.mark.parametrize("steps", [1, 15, 16])
 def test_a_score_is_as_wide_as_the_steps(steps):
     assert run(plan("count", (2,), steps), [[{1: 1}] * steps]) == [[0, steps, 1]]
     assert run(plan("count", (2,), steps, values=Range(-1, 1)), [[{1: -1}] * steps]) == [[0, -steps, 0]]

@@ -7,24 +7,44 @@ from quant.ranges import Range
 from quant.result import Result
 from sim.compare import compare
 from sim.testbench import Probe, Testbench
-from sim.traces import Recording, Words
+from sim.traces import Field, Recording, Words
 
 SAMPLES, STEPS = 3, 4
-SIZES = {"hidden": (3, 2), "out": (2, 2)}  # neurons, units
 BENCH = Testbench(
     module="m",
     data_width=8,
     answer_width=8,
     classes=2,
     binary=True,
-    probes=tuple(
-        Probe(name=name, size=size, units=units, sweeps=-(-size // units), index_width=1, state=Range(-8, 7))
-        for name, (size, units) in SIZES.items()
+    cores=2,
+    probes=(
+        Probe(
+            name="hidden",
+            neurons=np.array([[2, 0], [-1, 1]]),
+            values={"spikes": Range(-1, 1), "membranes": Range(-8, 7), "currents": Range(-4, 3)},
+            index_width=1,
+        ),
+        Probe(
+            name="out",
+            neurons=np.array([[0, 1]]),
+            values={"spikes": Range(0, 1), "membranes": Range(-8, 7)},
+            index_width=0,
+        ),
     ),
 )
 rng = np.random.default_rng(0)
-SPIKES = {name: rng.integers(0, 2, (SAMPLES, STEPS, size)).astype(np.int8) for name, (size, _) in SIZES.items()}
-MEMBRANES = {name: rng.integers(-8, 8, (SAMPLES, STEPS, size)) for name, (size, _) in SIZES.items()}
+
+
+def drawn(kind):
+    return {
+        probe.name: rng.integers(probe.values[kind].low, probe.values[kind].high + 1, (SAMPLES, STEPS, probe.size))
+        for probe in BENCH.probes
+        if kind in probe.values
+    }
+
+
+SPIKES = {name: values.astype(np.int8) for name, values in drawn("spikes").items()}
+MEMBRANES, CURRENTS = drawn("membranes"), drawn("currents")
 SCORES = SPIKES["out"].sum(axis=1).astype(np.int64)
 GOLDEN = Result(
     answers=SCORES.argmax(axis=1),
@@ -33,24 +53,24 @@ GOLDEN = Result(
     totals={},
     spikes=SPIKES,
     membranes=MEMBRANES,
-    currents={},
+    currents=CURRENTS,
 )
-ALL_SPIKES = sum(int(spikes.sum()) for spikes in SPIKES.values())
+ALL_SPIKES = sum(int(np.abs(spikes).sum()) for spikes in SPIKES.values())
 
 
 def words(probe, steps=(STEPS,) * SAMPLES):
-    """What the hardware must send; of sample s the first ``steps[s]`` steps."""
-    shape = (-1, probe.units)
-    padding = [(0, 0), (0, probe.sweeps * probe.units - probe.size)]
-    spikes = np.concatenate([SPIKES[probe.name][sample, :count] for sample, count in enumerate(steps)])
-    membranes = np.concatenate([MEMBRANES[probe.name][sample, :count] for sample, count in enumerate(steps)])
+    """What the hardware must send; of sample s the first ``steps[s]`` steps. Lanes without a neuron send anything."""
+    values = {}
+    for kind in probe.values:
+        golden = getattr(GOLDEN, kind)[probe.name]
+        sent = np.concatenate([golden[sample, :count] for sample, count in enumerate(steps)])
+        lanes = np.where(probe.neurons < 0, 1, sent[:, probe.neurons]).reshape(-1, probe.units)
+        values[kind] = Field(values=lanes, unknown=np.zeros(lanes.shape, bool))
     last = np.concatenate([np.arange(count) == count - 1 for count in steps])
     return Words(
         last=np.repeat(last, probe.sweeps).astype(np.int64),
-        index=np.arange(len(spikes) * probe.sweeps) % probe.sweeps,
-        spikes=np.pad(spikes, padding).reshape(shape),
-        membranes=np.pad(membranes, padding).reshape(shape),
-        known=np.ones((len(spikes) * probe.sweeps, probe.units), bool),
+        index=np.arange(len(last) * probe.sweeps) % probe.sweeps,
+        values=values,
     )
 
 
@@ -73,68 +93,117 @@ def recording(**steps):
     )
 
 
-def check(seen, decided=None):
-    return compare(BENCH, seen, GOLDEN, decided=decided)
+def check(seen, decided=None, start=0):
+    return compare(BENCH, seen, GOLDEN, decided=decided, start=start)
 
 
 def counts(result):
-    return result.spike_mismatches, result.membrane_mismatches, result.answer_mismatches, result.stream_mismatches
+    """Mismatches of spikes, membranes, currents, answers and streams."""
+    neurons = result.spike_mismatches, result.membrane_mismatches, result.current_mismatches
+    return (*neurons, result.answer_mismatches, result.stream_mismatches)
 
 
 def word(probe, sample, step, index=0):
     return (sample * STEPS + step) * BENCH.probes[probe].sweeps + index
 
 
-def spike(seen, probe, sample, step, neuron, value=None):
-    lanes = BENCH.probes[probe].units
-    spikes = seen.words[probe].spikes
-    at = word(probe, sample, step, neuron // lanes), neuron % lanes
-    spikes[at] = 1 - spikes[at] if value is None else value
+def lane(probe, sample, step, neuron):
+    """Where a neuron's values are among the words."""
+    index, number = np.argwhere(BENCH.probes[probe].neurons == neuron)[0]
+    return word(probe, sample, step, index), number
+
+
+def put(seen, kind, probe, sample, step, neuron, value):
+    seen.words[probe].values[kind].values[lane(probe, sample, step, neuron)] = value
+
+
+def spike(seen, probe, sample, step, neuron):
+    """Another spike; its value."""
+    golden = SPIKES[BENCH.probes[probe].name][sample, step, neuron]
+    put(seen, "spikes", probe, sample, step, neuron, 1 - abs(golden))
+    return 1 - abs(golden)
 
 
 def membrane(seen, probe, sample, step, neuron, value):
-    lanes = BENCH.probes[probe].units
-    seen.words[probe].membranes[word(probe, sample, step, neuron // lanes), neuron % lanes] = value
+    put(seen, "membranes", probe, sample, step, neuron, value)
 
 
 def edit(seen, probe, change):
     """``change`` applied to every array of a population's words."""
-    fields = {name: change(getattr(seen.words[probe], name)) for name in Words.__dataclass_fields__}
-    return replace(seen, words=tuple(Words(**fields) if k == probe else w for k, w in enumerate(seen.words)))
+    words = seen.words[probe]
+    values = {
+        kind: Field(values=change(field.values), unknown=change(field.unknown)) for kind, field in words.values.items()
+    }
+    edited = Words(last=change(words.last), index=change(words.index), values=values)
+    return replace(seen, words=tuple(edited if k == probe else w for k, w in enumerate(seen.words)))
 
 
 def test_equal():
     result = check(recording())
-    assert counts(result) == (0, 0, 0, 0)
+    assert counts(result) == (0, 0, 0, 0, 0)
     assert result.mismatches == 0
     assert result.first_difference == ""
     assert result.spikes == ALL_SPIKES
     assert result.membranes == SAMPLES * STEPS * 5
+    assert result.currents == SAMPLES * STEPS * 3
 
 
 def test_lanes_beyond_the_population_are_not_compared():
     seen = recording()
-    seen.words[0].spikes[1::2, 1] = 1
-    seen.words[0].membranes[1::2, 1] = 5
+    for field in seen.words[0].values.values():
+        field.values[1::2, 0] = -1
+        field.unknown[1::2, 0] = True
     assert check(seen).mismatches == 0
 
 
 def test_one_spike():
     seen = recording()
-    spike(seen, 0, 1, 2, 2)
+    rtl = spike(seen, 0, 1, 2, 2)
     golden = SPIKES["hidden"][1, 2, 2]
     result = check(seen)
-    assert counts(result) == (1, 0, 0, 0)
+    assert counts(result) == (1, 0, 0, 0, 0)
+    assert result.first_difference == f"sample 1, step 2, population 'hidden', neuron 2: golden {golden}, rtl {rtl}"
+
+
+@pytest.mark.parametrize("golden", [-1, 1])
+def test_a_spike_of_the_other_sign(golden):
+    seen = recording()
+    sample, step, neuron = np.argwhere(SPIKES["hidden"] == golden)[0]
+    put(seen, "spikes", 0, sample, step, neuron, -golden)
+    result = check(seen)
+    assert counts(result) == (1, 0, 0, 0, 0)
     assert result.first_difference == (
-        f"sample 1, step 2, population 'hidden', neuron 2: golden {golden}, rtl {1 - golden}"
+        f"sample {sample}, step {step}, population 'hidden', neuron {neuron}: golden {golden}, rtl {-golden}"
     )
+
+
+def test_every_wrong_value_is_found():
+    """Whichever the neuron, and whatever is wrong with it."""
+    for probe, item in enumerate(BENCH.probes):
+        for place, kind in enumerate(item.values):
+            for sample, step, neuron in np.ndindex(1, STEPS, item.size):
+                seen = recording()
+                values = seen.words[probe].values[kind].values
+                values[lane(probe, sample, step, neuron)] += 1
+                result = check(seen)
+                assert counts(result)[place] == result.mismatches == 1
+                where = f"sample {sample}, step {step}, population {item.name!r}, neuron {neuron}: "
+                assert result.first_difference.startswith(where)
+
+
+def test_two_lanes_exchanged():
+    seen = recording()
+    spikes = seen.words[0].values["membranes"].values
+    spikes[::2] = spikes[::2, ::-1]
+    expected = MEMBRANES["hidden"]
+    assert counts(check(seen)) == (0, 2 * int((expected[..., 0] != expected[..., 2]).sum()), 0, 0, 0)
 
 
 def test_one_membrane():
     seen = recording()
     membrane(seen, 1, 2, 0, 1, 9)
     result = check(seen)
-    assert counts(result) == (0, 1, 0, 0)
+    assert counts(result) == (0, 1, 0, 0, 0)
     golden = MEMBRANES["out"][2, 0, 1]
     assert result.first_difference == f"sample 2, step 0, population 'out', neuron 1: membrane golden {golden}, rtl 9"
 
@@ -145,11 +214,56 @@ def test_a_spike_with_the_membrane_before_it():
     membrane(seen, 0, 1, 1, 2, 9)
     membrane(seen, 0, 1, 2, 2, 10)
     result = check(seen)
-    assert counts(result) == (1, 2, 0, 0)
+    assert counts(result) == (1, 2, 0, 0, 0)
     assert result.first_difference.startswith("sample 1, step 2, population 'hidden', neuron 2: golden ")
     assert result.first_difference.endswith(
         f"; first membrane difference at step 1 (neuron 2: golden {MEMBRANES['hidden'][1, 1, 2]}, rtl 9)"
     )
+
+
+def test_one_current():
+    seen = recording()
+    put(seen, "currents", 0, 2, 1, 0, 9)
+    result = check(seen)
+    assert counts(result) == (0, 0, 1, 0, 0)
+    golden = CURRENTS["hidden"][2, 1, 0]
+    assert result.first_difference == f"sample 2, step 1, population 'hidden', neuron 0: current golden {golden}, rtl 9"
+
+
+def test_a_membrane_with_the_current_before_it():
+    seen = recording()
+    put(seen, "currents", 0, 1, 0, 1, 9)
+    membrane(seen, 0, 1, 1, 1, 10)
+    result = check(seen)
+    assert counts(result) == (0, 1, 1, 0, 0)
+    golden = MEMBRANES["hidden"][1, 1, 1], CURRENTS["hidden"][1, 0, 1]
+    assert result.first_difference == (
+        f"sample 1, step 1, population 'hidden', neuron 1: membrane golden {golden[0]}, rtl 10; "
+        f"first current difference at step 0 (neuron 1: golden {golden[1]}, rtl 9)"
+    )
+
+
+def test_a_spike_with_membrane_and_current_before_it():
+    seen = recording()
+    put(seen, "currents", 0, 1, 0, 1, 9)
+    membrane(seen, 0, 1, 1, 1, 10)
+    spike(seen, 1, 1, 3, 0)
+    found = check(seen).first_difference
+    assert found.startswith("sample 1, step 3, population 'out', neuron 0: golden ")
+    assert "; first membrane difference at step 1 (population 'hidden', neuron 1: golden " in found
+    assert "; first current difference at step 0 (population 'hidden', neuron 1: golden " in found
+
+
+def test_samples_are_numbered_from_the_first():
+    seen = recording()
+    membrane(seen, 0, 1, 1, 2, 9)
+    seen.answer_data[3] = 99
+    assert check(seen, start=500).first_difference.startswith("sample 501, step 1, population 'hidden', neuron 2: ")
+    lost = edit(recording(), 0, lambda array: np.delete(array, word(0, 1, 2, 1), axis=0))
+    assert check(lost, start=500).first_difference.startswith("sample 501, step 2, population 'hidden': word 1 of 2")
+    wrong = recording()
+    wrong.answer_data[3] = 99
+    assert check(wrong, start=500).first_difference.startswith("sample 501, score of class 0: ")
 
 
 def test_a_membrane_of_another_population_is_named():
@@ -197,17 +311,17 @@ def test_time_order(first, second):
 
 def test_an_unknown_spike_differs_from_both():
     seen = recording()
-    spike(seen, 1, 0, 0, 1, -1)
+    seen.words[1].values["spikes"].unknown[lane(1, 0, 0, 1)] = True
     result = check(seen)
-    assert counts(result) == (1, 0, 0, 0)
+    assert counts(result) == (1, 0, 0, 0, 0)
     assert result.first_difference.endswith("rtl x")
 
 
 def test_an_unknown_membrane_differs():
     seen = recording()
-    seen.words[1].known[word(1, 0, 0), 1] = False
+    seen.words[1].values["membranes"].unknown[lane(1, 0, 0, 1)] = True
     result = check(seen)
-    assert counts(result) == (0, 1, 0, 0)
+    assert counts(result) == (0, 1, 0, 0, 0)
     assert result.first_difference.endswith("rtl x")
 
 
@@ -215,7 +329,7 @@ def test_a_lost_word():
     seen = edit(recording(), 0, lambda array: np.delete(array, word(0, 1, 2, 1), axis=0))
     result = check(seen)
     missing = 3 * (SAMPLES * STEPS - 6)
-    assert counts(result) == (missing, missing, 0, 1)
+    assert counts(result) == (missing, missing, missing, 0, 1)
     assert result.first_difference == ("sample 1, step 2, population 'hidden': word 1 of 2 expected, word 0 came")
 
 
@@ -244,14 +358,14 @@ def test_a_lost_step_makes_the_sample_short():
 def test_a_sample_that_is_cut_off():
     seen = edit(recording(), 1, lambda array: array[: word(1, 2, 2)])
     result = check(seen)
-    assert counts(result) == (4, 4, 0, 1)
+    assert counts(result) == (4, 4, 0, 0, 1)
     assert result.first_difference == "sample 2, step 2, population 'out': no more words came after 2 of 4 steps"
 
 
 def test_half_a_step_is_no_step():
     seen = edit(recording(), 0, lambda array: array[:-1])
     result = check(seen)
-    assert counts(result) == (3, 3, 0, 1)
+    assert counts(result) == (3, 3, 3, 0, 1)
     assert result.first_difference == "sample 2, step 3, population 'hidden': no more words came after 3 of 4 steps"
 
 
@@ -261,7 +375,7 @@ def test_nothing_came():
         seen = edit(seen, probe, lambda array: array[:0])
     empty = {f"answer_{name}": getattr(seen, f"answer_{name}")[:0] for name in ("cycle", "last", "data", "known")}
     result = check(replace(seen, **empty))
-    assert counts(result) == (60, 60, 3, 2)
+    assert counts(result) == (60, 60, 36, 3, 2)
     assert result.first_difference == "sample 0, step 0, population 'hidden': no more words came after 0 of 4 steps"
 
 
@@ -269,7 +383,7 @@ def test_a_sample_that_does_not_end():
     seen = recording()
     seen.words[1].last[-1] = 0
     result = check(seen)
-    assert counts(result) == (0, 0, 0, 1)
+    assert counts(result) == (0, 0, 0, 0, 1)
     assert result.first_difference == "sample 2, step 4, population 'out': the sample was not ended"
 
 
@@ -295,7 +409,7 @@ def test_a_step_too_many():
 def test_a_sample_too_many():
     seen = edit(recording(), 1, lambda array: np.concatenate([array, array[-STEPS:]]))
     result = check(seen)
-    assert counts(result) == (8, 8, 0, 1)
+    assert counts(result) == (8, 8, 0, 0, 1)
     assert result.first_difference == "sample 3, step 0, population 'out': a step came after the last sample"
 
 
@@ -305,20 +419,20 @@ def test_a_decided_sample_may_stop_after_its_step():
     assert result.mismatches == 0
     assert result.membranes == 3 * 10 + 2 * 7
     assert result.spikes == ALL_SPIKES - sum(
-        int(spikes.sum()) for spikes in (SPIKES["hidden"][0, 2:], SPIKES["out"][0, 2:], SPIKES["out"][2, 1:])
+        int(np.abs(spikes).sum()) for spikes in (SPIKES["hidden"][0, 2:], SPIKES["out"][0, 2:], SPIKES["out"][2, 1:])
     )
     assert check(recording(), decided).mismatches == 0
 
 
 def test_a_decided_sample_must_not_stop_before_its_step():
     result = check(recording(out=(1, 4, 4)), np.array([1, 3, 0]))
-    assert counts(result) == (2, 2, 0, 1)
+    assert counts(result) == (2, 2, 0, 0, 1)
     assert result.first_difference == "sample 0, step 1, population 'out': the sample ended after 1 of 4 steps"
 
 
 def test_what_comes_after_the_decision_is_compared_too():
     seen = recording(hidden=(3, 4, 4), out=(3, 4, 1))
-    seen.words[1].spikes[2, 0] ^= 1
+    seen.words[1].values["spikes"].values[2, 0] ^= 1
     assert check(seen, np.array([1, 3, 0])).spike_mismatches == 1
 
 
@@ -340,7 +454,7 @@ def test_an_answer(beat, words):
     seen = recording()
     seen.answer_data[beat] = 99
     result = check(seen)
-    assert counts(result) == (0, 0, 1, 0)
+    assert counts(result) == (0, 0, 0, 1, 0)
     assert result.first_difference == words
 
 
@@ -358,7 +472,7 @@ def test_the_last_beat_of_an_answer_is_marked(beat, value, words):
     seen = recording()
     seen.answer_last[beat] = value
     result = check(seen)
-    assert counts(result) == (0, 0, 1, 0)
+    assert counts(result) == (0, 0, 0, 1, 0)
     assert result.first_difference == f"sample 1, tlast of output {words}"
 
 
@@ -366,7 +480,7 @@ def test_missing_answers():
     seen = recording()
     cut = {f"answer_{name}": getattr(seen, f"answer_{name}")[:4] for name in ("cycle", "last", "data", "known")}
     result = check(replace(seen, **cut))
-    assert counts(result) == (0, 0, 2, 0)
+    assert counts(result) == (0, 0, 0, 2, 0)
     assert result.first_difference == "sample 1, 1 of 3 output beats came"
 
 
@@ -377,7 +491,7 @@ def test_answers_too_many():
         for name in ("cycle", "last", "data", "known")
     }
     result = check(replace(seen, **more))
-    assert counts(result) == (0, 0, 1, 0)
+    assert counts(result) == (0, 0, 0, 1, 0)
     assert result.first_difference == "1 output beats came after the last answer"
 
 
@@ -386,11 +500,11 @@ def test_a_spike_comes_before_the_answer_that_it_spoils():
     seen.answer_data[3] = 99
     spike(seen, 1, 1, 3, 0)
     result = check(seen)
-    assert counts(result) == (1, 0, 1, 0)
+    assert counts(result) == (1, 0, 0, 1, 0)
     assert result.first_difference.startswith("sample 1, step 3, population 'out', neuron 0: golden")
 
 
 def test_an_unknown_control_signal_is_named():
     result = check(replace(recording(), unknown="01x0", unknown_cycle=17))
-    assert counts(result) == (0, 0, 0, 1)
+    assert counts(result) == (0, 0, 0, 0, 1)
     assert result.first_difference == "signal trace_hidden_valid is unknown (x) in cycle 17"

@@ -3,7 +3,7 @@ import re
 
 import numpy as np
 import pytest
-from handmade import INPUTS, NETWORK, Handmade
+from handmade import INPUTS, NETWORK, WAVE_INPUTS, WAVES, Handmade, Waves
 from networks import random_inputs, random_network
 
 from quant.errors import CheckError, NetworkError, SpikeloomError
@@ -31,6 +31,11 @@ def simulate(old="", new="", inputs=INPUTS, **options):
     return cosimulate_design(NETWORK, Handmade(old=old, new=new), inputs, **options)
 
 
+def simulate_waves(old="", new="", inputs=WAVE_INPUTS, **options):
+    options = {"simulator": "icarus", "patience": 500, **options}
+    return cosimulate_design(WAVES, Waves(old=old, new=new), inputs, **options)
+
+
 def difference(*args, **options):
     """First difference, or how far a run came that hangs."""
     try:
@@ -55,10 +60,30 @@ def test_a_right_design_passes(simulator, stall):
 
 
 @both
+@pytest.mark.parametrize("stall", [0.0, 0.5])
+def test_signs_and_currents_pass(simulator, stall):
+    report = simulate_waves(simulator=simulator, stall=stall, seed=1)
+    report.check()
+    expected = golden.run(WAVES, WAVE_INPUTS, record=("spikes", "currents"))
+    assert {-1, 1} < set(expected.spikes["wave"].flat)
+    assert report.spikes == int(np.abs(expected.spikes["wave"]).sum())
+    assert report.membranes == len(WAVE_INPUTS) * WAVES.steps * 6
+    assert report.currents == len(WAVE_INPUTS) * WAVES.steps * 4
+
+
+@both
 def test_isolated_samples_take_the_predicted_cycles(simulator):
     report = simulate(simulator=simulator, isolate=True)
     assert report.cycles == report.cycles_predicted
     assert len(set(report.cycles)) > 1
+
+
+@needs("verilator")
+def test_a_run_is_longer_than_a_turn_of_the_clock():
+    """Verilator's clock stops every 65536 cycles, and goes on."""
+    report = simulate(simulator="verilator", inputs=np.tile(INPUTS, (200, 1, 1)), shard=2400)
+    assert report.mismatches == 0
+    assert report.total_cycles > 1 << 16
 
 
 @icarus
@@ -108,19 +133,23 @@ def test_report_is_plain():
 @icarus
 def test_build_dir_keeps_what_was_run(tmp_path):
     simulate(build_dir=tmp_path / "new" / "run")
-    names = {path.name for path in (tmp_path / "new" / "run").iterdir()}
-    assert {"spikeloom_handmade.v", "spikeloom_handmade_testbench.v", "stimulus.hex", "simulation.log"} <= names
-    again = simulate(build_dir=tmp_path / "new" / "run", inputs=INPUTS[:2])
-    assert again.mismatches == 0
+    folder = tmp_path / "new" / "run"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"spikeloom_handmade.v", "spikeloom_handmade_testbench.v", "samples-0-11"}
+    names = {path.name for path in (folder / "samples-0-11").iterdir()}
+    assert {"stimulus.hex", "answers.txt", "trace_0.txt", "trace_1.txt", "simulation.log"} <= names
+    (folder / "samples-0-11" / "stop").touch()  # as an interrupted run leaves it
+    assert simulate(build_dir=folder).mismatches == 0
 
 
 @icarus
 def test_progress_goes_through_the_stages():
     seen = []
     simulate(progress=lambda stage, done, total: seen.append((stage, done, total)))
-    assert list(dict.fromkeys(stage for stage, _, _ in seen)) == ["golden", "compile", "simulate", "compare"]
+    assert list(dict.fromkeys(stage for stage, _, _ in seen)) == ["generate", "compile", "simulate"]
     assert all(0 <= done <= total for _, done, total in seen)
-    for stage in ("golden", "compile", "simulate", "compare"):
+    assert ("simulate", 0, 12) in seen
+    for stage in ("generate", "compile", "simulate"):
         done, total = [(done, total) for name, done, total in seen if name == stage][-1]
         assert done == total
 
@@ -221,6 +250,90 @@ WRONG = {
     ),
     "unknown state": ("state <= TAKE; row <= 0;", "row <= 0;", r"^signal s_axis_tready is unknown \(x\) in cycle 0$"),
 }
+
+
+WAVES_WRONG = {
+    "sign of a spike lost": (
+        "trace_wave_spikes = {s1[1:0], s0[1:0]}",
+        "trace_wave_spikes = {s1[1:0], 1'b0, s0[0]}",
+        r"^sample \d, step \d, population 'wave', neuron [01]: golden -1, rtl 1$",
+    ),
+    "no negative spike": (
+        "h <= -4 ? -1 : 0",
+        "0",
+        r"population 'wave', neuron \d: golden -1, rtl 0; first membrane difference ",
+    ),
+    "threshold of the negative spike": (
+        "h <= -4 ? -1",
+        "h < -4 ? -1",
+        r"population 'wave', neuron \d: golden -1, rtl 0; first membrane difference ",
+    ),
+    "lanes of the spikes exchanged": (
+        "trace_wave_spikes = {s1[1:0], s0[1:0]}",
+        "trace_wave_spikes = {s0[1:0], s1[1:0]}",
+        r"^sample \d, step \d, population 'wave', neuron [01]: golden -?\d, rtl -?\d$",
+    ),
+    "words by channel instead of by place": (
+        "wire [1:0] n0 = {1'b0, row}, n1 = {1'b1, row};",
+        "wire [1:0] n0 = {row, 1'b0}, n1 = {row, 1'b1};",
+        r"^sample 0, step \d, population 'wave', neuron [12]: ",
+    ),
+    "current not kept": (
+        "i[n0] <= c0; i[n1] <= c1;",
+        "i[n0] <= c0; i[n1] <= 0;",
+        r"; first current difference at step \d \(neuron [23]: golden -?\d, rtl ",
+    ),
+    "half of the current's decay dropped": (
+        "c0 = clip((j0 + 1) >>> 1, 5)",
+        "c0 = clip(j0 >>> 1, 5)",
+        r"first current difference at step \d \(neuron [01]: golden (-?\d), rtl (?!\1)",
+    ),
+    "rail of the current off by one": (
+        "c1 = clip((j1 + 1) >>> 1, 5)",
+        "c1 = clip((j1 + 1) >>> 1, 6)",
+        r"current (difference at step \d \(neuron [23]: )?golden (5, rtl 6|-5, rtl -6)",
+    ),
+    "current shown alone is wrong": (
+        "trace_wave_currents = {c1[3:0], c0[3:0]}",
+        "trace_wave_currents = {c1[3:0], c0[3:1], c0[0] && !last}",
+        r"^sample \d, step 3, population 'wave', neuron [01]: current golden -?\d, rtl -?\d$",
+    ),
+    "current not cleared between samples": (
+        "begin v[k] <= 0; i[k] <= 0; end\n          for",
+        "v[k] <= 0;\n          for",
+        r"^sample 1, step 0, population 'wave', neuron ",
+    ),
+    "unknown current": (
+        "sum[k] <= 0; v[k] <= 0; i[k] <= 0; end",
+        "sum[k] <= 0; v[k] <= 0; end",
+        r"^sample 0, step 0, population 'wave', neuron 0: golden 0, rtl x; .*rtl x\); first current difference .*rtl x\)$",
+    ),
+    "a population that never fires fires": (
+        "trace_out_spikes = 0",
+        "trace_out_spikes = {1'b0, u[0] > 4}",
+        r"^sample \d, step \d, population 'out', neuron 0: golden 0, rtl 1$",
+    ),
+    "score after the rails": (
+        "h[0] <= u[0]; h[1]",
+        "h[0] <= r0; h[1]",
+        r"^sample \d+, score of class 0: golden -?\d+, ",
+    ),
+}
+
+
+@icarus
+@pytest.mark.parametrize("fault", WAVES_WRONG)
+def test_wrong_signs_and_currents_are_found(fault):
+    old, new, words = WAVES_WRONG[fault]
+    report = simulate_waves(old, new)
+    assert report.mismatches > 0
+    assert re.search(words, report.first_difference), report.first_difference
+
+
+@icarus
+def test_a_core_that_is_no_population_stalls_too():
+    report = simulate_waves("WAVE: if (!pause[0]) begin", "WAVE: if (!pause[2]) begin", stall=0.5)
+    assert report.stream_mismatches > 0
 
 
 @icarus

@@ -9,6 +9,7 @@ from handmade import NETWORK, Handmade
 
 from sim import models
 from sim.models import CosimError, cache_folder, compile_model, run_model
+from sim.terminal import STOP
 from sim.testbench import SUMMARY, Testbench
 from sim.tools import Simulator, available, find_simulator
 
@@ -136,11 +137,22 @@ def test_a_run_writes_its_files_into_its_folder(sources, tmp_path, capfd):
     assert "TESTS=1 PASS=1" in (folder / "simulation.log").read_text()
 
 
+@needs_icarus
+def test_a_run_is_stopped_by_a_file(sources, tmp_path):
+    (tmp_path / "stimulus.hex").write_text("")
+    (tmp_path / STOP).touch()
+    simulator = find_simulator("icarus")
+    with pytest.raises(CosimError, match=r"^Simulation with icarus .* did not run to its end "):
+        run_model(simulator, compile_model(simulator, sources), tmp_path, plusargs=[], seed=0)
+    assert "nobody wants to know any more" in (tmp_path / "simulation.log").read_text()
+    assert not (tmp_path / SUMMARY).exists()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not available("verilator"), reason="needs Verilator")
 def test_verilators_own_files_are_compiled_once(sources):
     simulator = find_simulator("verilator")
-    first, second = (compile_model(simulator, (sources[0] + "\n" * count, sources[1])) for count in range(2))
+    first, second = (compile_model(simulator, sources, clocked=clocked) for clocked in (False, True))
     assert "verilated_vpi.cpp" in (first / "compile.log").read_text()
     assert "verilated_vpi.cpp" not in (second / "compile.log").read_text()
     assert not (second / "made").exists()

@@ -1,14 +1,46 @@
-"""Random small networks of the whole contract, also of what no hardware is generated for yet, and inputs for them."""
+"""Random small networks of the whole contract, and inputs for them; also as what Hypothesis draws, and shrinks."""
 
 from math import prod
 
 import numpy as np
+from hypothesis import strategies as st
 
 from quant.errors import NetworkError
 from quant.graph import INPUT
 from quant.ir import Connection, Decay, Input, Network, Population, Readout
 
-__all__ = ["random_connection", "random_inputs", "random_network", "random_population"]
+__all__ = ["Draws", "random_connection", "random_inputs", "random_network", "random_population"]
+
+
+class Draws:
+    """In place of numpy's generator: numbers that Hypothesis draws, so that a failure shrinks to a small network.
+
+    Numbers shrink to 0, or to what is nearest to it; chances to none; choices to the first. A larger array is drawn as
+    a seed, and shrinks to one number all over.
+    """
+
+    def __init__(self, draw):
+        self._draw = draw
+
+    def random(self, size=None):
+        if size is None:
+            return self._draw(st.integers(0, 63).map(lambda number: 1 - (number + 1) / 64))
+        seed = self._draw(st.integers(0, 255))
+        return np.random.default_rng(seed).random(size) if seed else np.zeros(size)
+
+    def integers(self, low, high=None, size=None):
+        low, high = (0, low) if high is None else (low, high)
+        number = st.integers(int(low), int(high) - 1)
+        if size is None:
+            return np.int64(self._draw(number))
+        if np.prod(size, dtype=int) <= 3:
+            return np.array([self._draw(number) for _ in range(np.prod(size, dtype=int))], np.int64).reshape(size)
+        seed = self._draw(st.integers(0, 255))
+        random = np.random.default_rng(seed)
+        return random.integers(low, high, size) if seed else np.full(size, min(max(1, low), high - 1))
+
+    def choice(self, items):
+        return self._draw(st.sampled_from(list(items)))
 
 
 def random_shape(rng):

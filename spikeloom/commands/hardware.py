@@ -22,7 +22,7 @@ from ..options import (
     workspace_of,
 )
 from ..screen import Screen
-from ..source import find_source
+from ..source import UsageError, find_source
 
 __all__ = ["build", "cosim", "demo", "generate"]
 
@@ -83,10 +83,21 @@ def generate(
 def cosim(
     model: Model,
     simulator: Annotated[str, typer.Option("--simulator", "-s", help="verilator or icarus.")] = "verilator",
-    samples: Annotated[int | None, typer.Option("--samples", help="So many; default: 100, or all of a file.")] = None,
+    samples: Annotated[
+        str | None, typer.Option("--samples", help="So many, or all; default: 100, or all of a file.")
+    ] = None,
     stall: Annotated[float, typer.Option("--stall", help="Share of the cycles in which every stream stalls.")] = 0.0,
     seed: Annotated[int, typer.Option("--seed", help="Of the stalls, and of random samples.")] = 0,
     isolate: Annotated[bool, typer.Option(help="One sample after the other, so that cycles can be compared.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", help="Simulators at a time; default: the processor's cores.", min=1)
+    ] = None,
+    shard: Annotated[
+        int | None, typer.Option("--shard", help="Samples of a simulator; default: 250, or as memory allows.", min=1)
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a run was interrupted; else start anew.")
+    ] = False,
     lanes: LanesText = None,
     board: LanesBoard = None,
     early_stop: EarlyStop = True,
@@ -103,20 +114,35 @@ def cosim(
     screen = Screen(as_json=as_json)
     source = find_source(model)
     workspace = workspace_of(source, out)
-    count = 100 if samples is None and inputs is None else samples
+    count = None if samples is None and inputs is not None else _count(samples or "100", at_random=at_random)
     chosen = samples_of(source, inputs=inputs, data=data, count=count, at_random=at_random, seed=seed)
     options = {
         "simulator": simulator,
         "stall": stall,
         "seed": seed,
         "isolate": isolate,
+        "jobs": jobs,
+        "shard": shard,
+        "resume": resume,
         "lanes": lanes_of(lanes, board),
     }
     network = integers_of(source, workspace, screen, data)
     with screen.progress() as advance:
-        report = pipeline.cosim(network, chosen, workspace, early_stop=early_stop, progress=advance, **options)
+        report = pipeline.cosim(
+            network, chosen, workspace, early_stop=early_stop, resumable=True, progress=advance, **options
+        )
     screen.show(report.as_dict(), cosim_table(report))
     report.check()
+
+
+def _count(text: str, *, at_random: bool) -> int | None:
+    """Number of samples; None for all."""
+    if text == "all" and not at_random:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"Samples must be a number{'' if at_random else ' or all'}, not {text!r}") from None
 
 
 def build(
