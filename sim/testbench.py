@@ -4,13 +4,16 @@ Its text is ``testbench.v``, with the wires and the recording of each population
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from quant.ir import Network
+import numpy as np
+from numpy.typing import NDArray
+
+from quant.ir import Network, Population
 from quant.ranges import Range
 
 __all__ = ["ANSWERS", "STIMULUS", "SUMMARY", "TOP", "Design", "Probe", "Record", "Testbench", "ports"]
@@ -22,9 +25,15 @@ STIMULUS = "stimulus.hex"
 ANSWERS = "answers.txt"
 SUMMARY = "summary.txt"
 
+# Fields of an output beat in the testbench.
+_ANSWER = {"cycle": "cycle", "first": "first[answered[9:0]]", "last": "m_last", "data": "m_data"}
+
 
 class Design(Protocol):
-    """What a testbench needs to know of a generated network: see :func:`hw.network.generate`."""
+    """What a testbench needs to know of a generated network: see :class:`hw.design.Design`.
+
+    Of a core, these are its ``name`` and ``word_tiling.neurons``. Cores that are no population are left alone.
+    """
 
     @property
     def name(self) -> str: ...
@@ -43,12 +52,12 @@ class Design(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """Layout of a line that the testbench writes: fields of a fixed number of digits, separated by spaces.
+    """Layout of a line that the testbench writes: one number of a fixed number of digits, which holds fields.
 
     Parameters
     ----------
     fields : tuple of (str, int)
-        Names and widths in bits.
+        Names and widths in bits, the highest first. Above them are zeros, so that the number has whole bytes.
     binary : bool
         One digit a bit, x and z among them; else hexadecimal.
     """
@@ -57,21 +66,38 @@ class Record:
     binary: bool
 
     @property
-    def format(self) -> str:
-        """Format string of ``$fwrite``."""
-        return " ".join(["%b" if self.binary else "%h"] * len(self.fields)) + "\\n"
+    def width(self) -> int:
+        """Bits of all fields."""
+        return sum(width for _, width in self.fields)
 
-    def digits(self, width: int) -> int:
-        """Number of digits of a field of ``width`` bits."""
-        return width if self.binary else (width + 3) // 4
+    @property
+    def bytes(self) -> int:
+        """Bytes of the number."""
+        return -(-self.width // 8)
 
     @property
     def length(self) -> int:
         """Characters of a line, with its end."""
-        return sum(self.digits(width) + 1 for _, width in self.fields)
+        return self.bytes * (8 if self.binary else 2) + 1
+
+    def place(self, name: str) -> tuple[int, int]:
+        """Lowest bit of a field, and its width."""
+        low = 0
+        for field, width in reversed(self.fields):
+            if field == name:
+                return low, width
+            low += width
+        raise KeyError(name)
+
+    def write(self, file: str, values: Mapping[str, str]) -> str:
+        """Verilog that writes a line, whose fields are expressions."""
+        zeros = 8 * self.bytes - self.width
+        parts = [f"{zeros}'d0"] if zeros else []
+        parts += [values[name] for name, _ in self.fields]
+        return f'$fwrite({file}, "{"%b" if self.binary else "%h"}\\n", {{{", ".join(parts)}}});'
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Probe:
     """Trace port of one population.
 
@@ -79,24 +105,45 @@ class Probe:
     ----------
     name : str
         The population.
-    size : int
-        Its neurons.
-    units : int
-        Neurons in one word: neuron ``index * units + lane``.
-    sweeps : int
-        Words in one step.
+    neurons : array of int, (words, lanes)
+        Neuron of each lane of each word of a step, in C order; -1 for none.
+    values : mapping of str to Range
+        What it shows of a neuron, and of which range: ``spikes``, ``membranes``, and of second order ``currents``.
     index_width : int
-        Width of the index, in bits; 0 if there is no such port, because ``sweeps`` is 1.
-    state : Range
-        The rails of its membrane, which give width and sign.
+        Width of a word's number, in bits; 0 if there is no such port, because there is one word.
     """
 
     name: str
-    size: int
-    units: int
-    sweeps: int
+    neurons: NDArray[np.int64]
+    values: Mapping[str, Range]
     index_width: int
-    state: Range
+
+    @property
+    def sweeps(self) -> int:
+        """Words of a step."""
+        return len(self.neurons)
+
+    @property
+    def units(self) -> int:
+        """Lanes of a word."""
+        return self.neurons.shape[1]
+
+    @cached_property
+    def places(self) -> NDArray[np.int64]:
+        """Place of every neuron among the lanes of all words of a step."""
+        lanes = self.neurons.reshape(-1)
+        places = np.flatnonzero(lanes >= 0)
+        return places[np.argsort(lanes[places])]
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return len(self.places)
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Widths of the ports with a value for each lane."""
+        return {name: self.units * item.width for name, item in self.values.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +158,8 @@ class Testbench:
         Widths of ``s_axis_tdata`` and ``m_axis_tdata``.
     probes : tuple of Probe
         In the order of the network.
+    cores : int
+        Streams that can be paused.
     classes : int
         Beats of an answer, less one.
     binary : bool
@@ -121,6 +170,7 @@ class Testbench:
     data_width: int
     answer_width: int
     probes: tuple[Probe, ...]
+    cores: int
     classes: int
     binary: bool
 
@@ -143,6 +193,7 @@ class Testbench:
             data_width=_width(widths, "s_axis_tdata"),
             answer_width=_width(widths, "m_axis_tdata"),
             probes=probes,
+            cores=_width(widths, "pause"),
             classes=design.classes,
             binary=binary,
         )
@@ -154,12 +205,7 @@ class Testbench:
     def trace_record(self, index: int) -> Record:
         """Layout of the words of the probe ``index``."""
         probe = self.probes[index]
-        fields = (
-            ("last", 1),
-            ("index", max(1, probe.index_width)),
-            ("spikes", probe.units),
-            ("membranes", probe.units * probe.state.width),
-        )
+        fields = (("last", 1), ("index", max(1, probe.index_width)), *probe.widths.items())
         return Record(fields=fields, binary=self.binary)
 
     @property
@@ -183,12 +229,12 @@ class Testbench:
             "module": self.module,
             "data": str(self.data_width),
             "answer": str(self.answer_width),
-            "probes": str(len(self.probes)),
+            "cores": str(self.cores),
             "control": str(len(self.control)),
             "stimulus": STIMULUS,
             "answers": ANSWERS,
             "summary": SUMMARY,
-            "answer_format": self.answer_record.format,
+            "write_answer": self.answer_record.write("answers_file", _ANSWER),
             "wires": "".join(part[0] for part in parts),
             "connections": "".join(part[1] for part in parts),
             "valids": ", ".join(f"t{index}_valid" for index in range(len(self.probes))),
@@ -226,33 +272,37 @@ def _width(widths: dict[str, int], name: str) -> int:
 
 def _probe(network: Network, plan: Any, widths: dict[str, int]) -> Probe:
     population = network[plan.name]
-    state = Range(population.state_min, population.state_max)
-    expected = {"valid": 1, "last": 1, "spikes": plan.units, "membranes": plan.units * state.width}
-    for field, width in expected.items():
+    neurons = np.asarray(plan.word_tiling.neurons)
+    held = np.sort(neurons[neurons >= 0])
+    if not np.array_equal(held, np.arange(population.size)):
+        raise ValueError(f"Population {plan.name}: words must hold each of {population.size} neurons once")
+    index_width = widths.get(f"trace_{plan.name}_index", 0)
+    if 1 << index_width < len(neurons):
+        raise ValueError(f"Port trace_{plan.name}_index of {index_width} bits does not hold {len(neurons)} words")
+    probe = Probe(name=plan.name, neurons=neurons, values=_values(population), index_width=index_width)
+    for field, width in {"valid": 1, "last": 1, **probe.widths}.items():
         name = f"trace_{plan.name}_{field}"
         if _width(widths, name) != width:
             raise ValueError(f"Port {name} must have {width} bits, not {widths[name]}")
-    if plan.units * plan.sweeps < population.size:
-        raise ValueError(f"Population {plan.name}: {plan.sweeps} words of {plan.units} do not hold {population.size}")
-    index_width = widths.get(f"trace_{plan.name}_index", 0)
-    if 1 << index_width < plan.sweeps:
-        raise ValueError(f"Port trace_{plan.name}_index of {index_width} bits does not hold {plan.sweeps} words")
-    return Probe(
-        name=plan.name,
-        size=population.size,
-        units=plan.units,
-        sweeps=plan.sweeps,
-        index_width=index_width,
-        state=state,
-    )
+    return probe
+
+
+def _values(population: Population) -> dict[str, Range]:
+    values = {
+        "spikes": Range(-1 if population.ternary else 0, 1),
+        "membranes": Range(population.state_min, population.state_max),
+    }
+    if population.current_decay is not None:
+        values["currents"] = Range(population.current_min, population.current_max)
+    return values
 
 
 def _declare(index: int, probe: Probe) -> tuple[str, str]:
     """Wires of a probe, and its connections to the design."""
-    widths = {"spikes": probe.units, "membranes": probe.units * probe.state.width}
+    widths = probe.widths
     wires = f"  wire t{index}_valid, t{index}_last;\n  integer t{index}_file;\n"
     wires += f"  reg [63:0] t{index}_words, t{index}_most;\n"
-    fields = ["valid", "last", "spikes", "membranes"]
+    fields = ["valid", "last", *widths]
     if probe.index_width:
         fields.append("index")
         widths["index"] = probe.index_width
@@ -265,14 +315,14 @@ def _declare(index: int, probe: Probe) -> tuple[str, str]:
 def _record(index: int, record: Record, file: str) -> tuple[str, str]:
     """Statements that open a probe's file, and that write a word."""
     prefix = f"t{index}"
-    values = ", ".join(f"{prefix}_{name}" for name, _ in record.fields)
+    write = record.write(f"{prefix}_file", {name: f"{prefix}_{name}" for name, _ in record.fields})
     opening = (
         f'    {prefix}_file = $fopen("{file}", "w");\n    {prefix}_words = 0;\n'
         f'    if (!$value$plusargs("most{index}=%d", {prefix}_most)) {prefix}_most = 0;\n'
     )
     writing = (
         f"      if ({prefix}_valid) begin\n"
-        f'        $fwrite({prefix}_file, "{record.format}", {values});\n'
+        f"        {write}\n"
         f"        {prefix}_words = {prefix}_words + 1;\n"
         f"        if ({prefix}_words > {prefix}_most) overflow = 1;\n"
         f"        idle = 0;\n"

@@ -3,6 +3,7 @@
 module @top@(
   input clk /*verilator public_flat_rw*/,
   input rst /*verilator public_flat_rw*/,
+  input run /*verilator public_flat_rw*/,  // see clock.h
   output reg done /*verilator public_flat_rw*/
 );
   // One run: numbers of the command line.
@@ -12,7 +13,7 @@ module @top@(
 
   // Stalls: stream 0 is the input, 1 the output, 2 and up the cores. A stream stalls, or does not, for 1, 2, 4 ... 64
   // cycles, each length half as likely as the one before, so that queues fill and empty at times.
-  localparam STREAMS = @probes@ + 2;
+  localparam STREAMS = @cores@ + 2;
   reg [31:0] noise [0:STREAMS-1];
   reg [6:0] held [0:STREAMS-1];
   reg [STREAMS-1:0] stalled;
@@ -116,7 +117,7 @@ module @top@(
       if (m_valid && m_ready) begin
         idle = 0;
         answers = answers + 1;
-        $fwrite(answers_file, "@answer_format@", cycle, first[answered[9:0]], m_last, m_data);
+        @write_answer@
         if (m_last) begin
           answered = answered + 1;
           $fflush(answers_file);

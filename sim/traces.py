@@ -1,80 +1,128 @@
 """What a testbench wrote, as arrays."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quant.ranges import Range
+
 from .testbench import ANSWERS, SUMMARY, Record, Testbench
 
-__all__ = ["Bits", "Recording", "Words", "read_record", "read_recording"]
-
-#: Bits, most significant first in the last axis: 0, 1, or 2 where unknown.
-Bits = NDArray[np.uint8]
-
-_UNKNOWN = 2
+__all__ = ["Field", "Lines", "Recording", "Words", "read_recording"]
 
 
-def _digit_bits(base: int) -> NDArray[np.uint8]:
-    """Bits of every character as a digit: an array of (256, digits of 4 or 1 bits)."""
-    width = base.bit_length() - 1
-    table = np.full((256, width), _UNKNOWN, np.uint8)
-    for value in range(base):
-        for text in (f"{value:x}", f"{value:X}"):
-            table[ord(text)] = [value >> bit & 1 for bit in reversed(range(width))]
-    return table
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Field:
+    """Values of a field.
+
+    Parameters
+    ----------
+    values : array of integers
+    unknown : array of bool, or None
+        Where a bit was unknown, and the value means nothing; None if there is no such place.
+    """
+
+    values: NDArray[Any]
+    unknown: NDArray[np.bool_] | None = None
+
+    def marked(self) -> NDArray[np.int64]:
+        """Values, not negative; -1 where unknown."""
+        values = self.values.astype(np.int64)
+        return values if self.unknown is None else np.where(self.unknown, -1, values)
 
 
-_TABLES = {True: _digit_bits(2), False: _digit_bits(16)}
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lines:
+    """Numbers of a file, in words of 64 bits, the lowest first.
+
+    Parameters
+    ----------
+    record : Record
+    ones, unknown : array of uint64, (lines, words)
+        Bits that are 1, and bits that are x or z; the latter None in a file of hexadecimal digits.
+    """
+
+    record: Record
+    ones: NDArray[np.uint64]
+    unknown: NDArray[np.uint64] | None
+
+    @classmethod
+    def read(cls, text: bytes, record: Record) -> "Lines":
+        """Numbers of a text.
+
+        Raises
+        ------
+        ValueError
+            If the text is not made of such lines.
+        """
+        if len(text) % record.length:
+            raise ValueError(f"Trace must be lines of {record.length} characters, not {len(text)} in all")
+        if not record.binary:
+            numbers = np.frombuffer(bytes.fromhex(text.decode("ascii")), np.uint8)
+            return cls(record=record, ones=_words(numbers.reshape(-1, record.bytes)), unknown=None)
+        digits = np.frombuffer(text, np.uint8).reshape(-1, record.length)[:, :-1]
+        ones = digits == ord("1")
+        unknown = ~ones & (digits != ord("0"))
+        return cls(record=record, ones=_words(np.packbits(ones, axis=1)), unknown=_words(np.packbits(unknown, axis=1)))
+
+    def field(self, name: str) -> Field:
+        """A field of all lines, not negative."""
+        low, width = self.record.place(name)
+        unknown = None if self.unknown is None else _bits(self.unknown, low, width) != 0
+        return Field(values=_bits(self.ones, low, width), unknown=unknown)
+
+    def lanes(self, name: str, lanes: int, values: Range) -> Field:
+        """A field of as many numbers of a range, the first in the lowest bits: ``(lines, lanes)``."""
+        low, _ = self.record.place(name)
+        width = values.width
+        dtype = np.int8 if width < 8 else np.int32 if width < 32 else np.int64
+        made = np.empty((len(self.ones), lanes), dtype)
+        unknown = None if self.unknown is None else np.empty(made.shape, bool)
+        for lane in range(lanes):
+            bits = _bits(self.ones, low + lane * width, width).view(np.int64)
+            made[:, lane] = bits - ((bits >> (width - 1)) << width) if values.signed else bits
+            if unknown is not None:
+                unknown[:, lane] = _bits(self.unknown, low + lane * width, width) != 0
+        return Field(values=made, unknown=unknown)
 
 
-def read_record(data: bytes, record: Record) -> dict[str, Bits]:
-    """Fields of all lines, as arrays of (lines, width)."""
-    characters = np.frombuffer(data, np.uint8)
-    if len(characters) % record.length:
-        raise ValueError(f"Trace must be lines of {record.length} characters, not {len(characters)} in all")
-    lines = characters.reshape(-1, record.length)
-    fields, start = {}, 0
-    for name, width in record.fields:
-        digits = record.digits(width)
-        bits = _TABLES[record.binary][lines[:, start : start + digits]]
-        bits = bits.reshape(len(lines), bits.shape[1] * bits.shape[2])
-        fields[name] = bits[:, bits.shape[1] - width :]
-        start += digits + 1
-    return fields
+def _words(numbers: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Words of 64 bits, the lowest first, of bytes with the highest first."""
+    lines, size = numbers.shape
+    words = np.zeros((lines, -(-size // 8) * 8), np.uint8)
+    words[:, :size] = numbers[:, ::-1]
+    return words.view("<u8").astype(np.uint64, copy=False)
 
 
-def integers(bits: Bits, *, signed: bool) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Values of bits in the last axis, in two's complement if ``signed``; and whether all bits were known."""
-    unknown = (bits == _UNKNOWN).any(axis=-1)
-    ones = bits & 1
-    values = -ones[..., 0].astype(np.int64) if signed else ones[..., 0].astype(np.int64)
-    for bit in range(1, bits.shape[-1]):
-        values = values * 2 + ones[..., bit]
-    return values, ~unknown
+def _bits(words: Any, low: int, width: int) -> NDArray[np.uint64]:
+    """Bits of each line, ``width`` of them from ``low`` on; at most 64."""
+    word, shift = divmod(low, 64)
+    bits = words[:, word] >> np.uint64(shift)
+    if shift + width > 64:
+        bits |= words[:, word + 1] << np.uint64(64 - shift)
+    masked: NDArray[np.uint64] = bits & np.uint64((1 << width) - 1)
+    return masked
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Words:
-    """Words of one population, in the order in which they came. Neurons beyond the population's size are left out.
+    """Words of one population, in the order in which they came.
 
     Parameters
     ----------
-    last, index : array, (words,)
+    last, index : array of int64, (words,)
         -1 where a bit was unknown.
-    spikes : array of int8, (words, units)
-        -1 where unknown.
-    membranes : array of int64, (words, units)
-    known : array of bool, (words, units)
-        Whether every bit of a membrane was known.
+    values : mapping of str to Field
+        By what a probe shows, ``(words, lanes)``.
     """
 
     last: NDArray[np.int64]
     index: NDArray[np.int64]
-    spikes: NDArray[np.int8]
-    membranes: NDArray[np.int64]
-    known: NDArray[np.bool_]
+    values: Mapping[str, Field]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,14 +165,16 @@ class Recording:
 def read_recording(bench: Testbench, folder: Path) -> Recording:
     """Read what a finished run left in ``folder``."""
     cycles, accepted, answered, timed_out, overflow, unknown, unknown_cycle, *_ = (folder / SUMMARY).read_text().split()
-    beats = read_record((folder / ANSWERS).read_bytes(), bench.answer_record)
-    data, known = integers(beats["data"], signed=True)
+    beats = Lines.read((folder / ANSWERS).read_bytes(), bench.answer_record)
+    half = 1 << (bench.answer_width - 1)
+    data = beats.lanes("data", 1, Range(-half, half - 1))
+    known = np.ones(len(data.values), bool) if data.unknown is None else ~data.unknown[:, 0]
     return Recording(
         words=tuple(_read_words(bench, index, folder) for index in range(len(bench.probes))),
-        answer_cycle=integers(beats["cycle"], signed=False)[0],
-        first_cycle=integers(beats["first"], signed=False)[0],
-        answer_last=_checked(beats["last"]),
-        answer_data=data,
+        answer_cycle=beats.field("cycle").marked(),
+        first_cycle=beats.field("first").marked(),
+        answer_last=beats.field("last").marked(),
+        answer_data=data.values[:, 0].astype(np.int64),
         answer_known=known,
         cycles=int(cycles),
         accepted=int(accepted),
@@ -136,22 +186,11 @@ def read_recording(bench: Testbench, folder: Path) -> Recording:
     )
 
 
-def _checked(bits: Bits) -> NDArray[np.int64]:
-    values, known = integers(bits, signed=False)
-    return np.where(known, values, -1)
-
-
 def _read_words(bench: Testbench, index: int, folder: Path) -> Words:
     probe = bench.probes[index]
-    fields = read_record((folder / bench.trace_file(index)).read_bytes(), bench.trace_record(index))
-    # The first neuron is in the lowest bits.
-    spikes = fields["spikes"][:, ::-1].astype(np.int8)
-    lanes = fields["membranes"].reshape(len(spikes), probe.units, probe.state.width)[:, ::-1]
-    membranes, known = integers(lanes, signed=probe.state.signed)
+    lines = Lines.read((folder / bench.trace_file(index)).read_bytes(), bench.trace_record(index))
     return Words(
-        last=_checked(fields["last"]),
-        index=_checked(fields["index"]),
-        spikes=np.where(spikes == _UNKNOWN, np.int8(-1), spikes),
-        membranes=membranes,
-        known=known,
+        last=lines.field("last").marked(),
+        index=lines.field("index").marked(),
+        values={name: lines.lanes(name, probe.units, values) for name, values in probe.values.items()},
     )
