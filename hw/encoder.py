@@ -17,7 +17,6 @@ from quant.ports import Input
 from quant.ranges import Range
 
 from .arith import scale
-from .gate import outside
 from .layout import BeatLayout, Fields
 from .plan import BINARY, MAX_UNITS, QUEUE_DEPTH
 from .readout import following
@@ -125,15 +124,14 @@ class Encoder(wiring.Component):
     Members
     -------
     i : In(stream.Signature(BeatLayout(port.shape, Range(0, port.high))))
-        The pixels of a sample that are not 0, in any order, then a tick. An event outside the map is dropped.
+        The pixels of a sample that are not 0, in any order, then a tick.
+        Addresses are of the map: :class:`hw.gate.Gate` drops others.
     o : Out(stream.Signature(BeatLayout(port.shape, Range(0, 1))))
         Spikes of a step in C order, then a tick. Those of the last step have ``last`` set, and its tick.
     stop : In(1)
         The sample is decided: a step whose first word is issued in this cycle is its last.
     finished : Out(1)
         The last tick of a sample has been taken from ``o`` in this cycle.
-    dropped : Out(1)
-        An event of no pixel has been dropped in this cycle.
     """
 
     def __init__(self, port: Input, steps: int):
@@ -147,7 +145,6 @@ class Encoder(wiring.Component):
                 "o": Out(stream.Signature(BeatLayout(port.shape, BINARY))),
                 "stop": In(1),
                 "finished": Out(1),
-                "dropped": Out(1),
             }
         )
 
@@ -178,16 +175,12 @@ class Encoder(wiring.Component):
 
         # Pixels; the word of the cycle before, if it is of the last step, becomes 0.
         before = Signal(tiling.fields.width, reset_less=True)
-        erase, strange = Signal(), Signal()
+        erase = Signal()
         m.d.sync += [before.eq(place), erase.eq(issue & last)]
-        m.d.comb += [
-            strange.eq(~beat.tick & outside(self.layout, beat.address)),
-            self.i.ready.eq(~running & ~erase),
-            self.dropped.eq(self.i.ready & self.i.valid & strange),
-        ]
+        m.d.comb += self.i.ready.eq(~running & ~erase)
         with m.If(self.i.ready & self.i.valid & beat.tick):
             m.d.sync += running.eq(1)
-        enter = self.i.ready & self.i.valid & ~beat.tick & ~strange
+        enter = self.i.ready & self.i.valid & ~beat.tick
         pixels = self._memory(m, place, before, erase, enter)
 
         # Rule.

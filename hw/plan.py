@@ -182,6 +182,8 @@ class CorePlan:
 
     def drive(self, *, held: bool) -> Range:
         """Range of the sums of the ports that are held, or of the others; 0 if there are none."""
+        if self.at_end:
+            return Range(0, 0) if held else self.bounds.drive
         total = Range(0, 0)
         for port in self.ports:
             if port.held == held:

@@ -35,7 +35,7 @@ class Rig:
     """An instrumented network, samples that go in one after the other, and what came out.
 
     Every stream stalls with probability ``stall``, reproducibly per ``seed``: input, output and between the cores.
-    With ``alone``, a sample waits for the answer of the one before, and the first until the memories are set. After
+    With ``alone``, a sample waits until the one before has left, and the first until the memories are set. After
     ``resets[k]`` cycles of sample k, the network is reset and the sample is given up. ``background`` holds more test
     benches.
     """
@@ -89,6 +89,8 @@ class Rig:
         for number, sample in enumerate(self.inputs):
             while self.alone and len(self.answers) < number - sum(other < number for other in self.resets):
                 await ctx.tick()
+            if self.alone and number:
+                await self._quiet(ctx)
             await self._send(ctx, random, beats(self.design.network, sample), self.resets.get(number))
 
     async def _send(self, ctx: Any, random: Random, sequence: Any, reset: int | None) -> None:
@@ -134,8 +136,11 @@ class Rig:
                     self.answers.append(self.received)
                     self.ended.append(self.cycle)
                 self.received = []
-        # What nobody reads may lag behind the answer.
         ctx.set(port.ready, 1)
+        await self._quiet(ctx)
+
+    async def _quiet(self, ctx: Any) -> None:
+        """Waits for what lags behind an answer: populations that nobody reads."""
         quiet, seen = 0, -1
         while quiet < QUIET:
             count = sum(map(len, self.traces.values()))
