@@ -11,10 +11,10 @@ from quant.graph import INPUT
 from quant.ports import lfsr_thresholds
 
 from .beats import beats
-from .encoder import PixelTiling
+from .encoder import ENCODER_QUEUE, PixelTiling
 from .flow import Flags, Numbers, Offer, PortFlow, SerialiserFlow
 from .layout import Fields
-from .plan import CorePlan, NetworkPlan
+from .plan import QUEUE_DEPTH, CorePlan, NetworkPlan
 
 __all__ = ["predict_cycles"]
 
@@ -165,7 +165,7 @@ class _Coded:
         # The host's beats: pixels, then the tick.
         self.beats = np.count_nonzero(inputs, axis=1) + 1
         self.steps, self.words = plan.network.steps, tiling.words
-        self.serialiser = SerialiserFlow(tiling.neurons, _spikes(plan, inputs), delay=2)
+        self.serialiser = SerialiserFlow(tiling.neurons, _spikes(plan, inputs), delay=2, depth=ENCODER_QUEUE)
         self.step, self.word = np.zeros((2, len(inputs)), np.int64)
         self.running, self.finished, self.stop, self.decision = np.zeros((4, len(inputs)), bool)
 
@@ -198,7 +198,7 @@ class _Core:
         batch, steps, _ = fired.shape
         second = plan.population.current_decay is not None
         delay = 3 + plan.multiplies + 3 + second
-        self.serialiser = SerialiserFlow(plan.word_tiling.neurons, fired, delay=delay)
+        self.serialiser = SerialiserFlow(plan.word_tiling.neurons, fired, delay=delay, depth=QUEUE_DEPTH)
         self.ports = [PortFlow(port, batch, steps * (int(np.prod(port.geometry.source)) + 1)) for port in plan.ports]
         self.index, self.cooldown = np.zeros((2, batch), np.int64)
         self.over, self.at_pace, self.at_last = np.zeros((3, batch), bool)

@@ -18,11 +18,14 @@ from quant.ranges import Range
 
 from .arith import scale
 from .layout import BeatLayout, Fields
-from .plan import BINARY, MAX_UNITS, QUEUE_DEPTH
+from .plan import BINARY, MAX_UNITS
 from .readout import following
 from .serialiser import Serialiser
 
-__all__ = ["Encoder", "PixelTiling"]
+__all__ = ["ENCODER_QUEUE", "Encoder", "PixelTiling"]
+
+ENCODER_QUEUE = 6
+"""Words that wait behind the encoder: few, so that it does not run far ahead of a decision."""
 
 STATE_BITS = 16
 
@@ -107,7 +110,7 @@ class Encoder(wiring.Component):
     *Cycles.* A pixel takes one cycle, and so does the tick. With the tick in cycle 0, the first word is issued in
     cycle 1, then one a cycle; a step follows the other without a pause. A word waits for
 
-    * a free place in the queue of spikes. There are ``QUEUE_DEPTH``. A word claims one when it is issued, and reaches
+    * a free place in the queue of spikes. There are ``ENCODER_QUEUE``. A word claims one when it is issued, and reaches
       :class:`hw.serialiser.Serialiser` (``push``) 2 cycles later; a place that is ``dropped`` or ``released`` is free
       from the next cycle on;
     * the first of a sample, for the cycle after ``finished`` of the sample before.
@@ -156,7 +159,7 @@ class Encoder(wiring.Component):
         # Words of a step, and steps. After a reset a last step without spikes sets every word.
         running, cleaning = Signal(init=1), Signal(init=1)
         pending = Signal()
-        places = Signal(range(QUEUE_DEPTH + 1), init=QUEUE_DEPTH)
+        places = Signal(range(ENCODER_QUEUE + 1), init=ENCODER_QUEUE)
         step = Signal(range(self.steps))
         place = Signal(tiling.fields.width)
         issue, end, last, over, decision = Signal(), Signal(), Signal(), Signal(), Signal()
@@ -195,7 +198,7 @@ class Encoder(wiring.Component):
         m.submodules.serialiser = serialiser = Serialiser(
             shape=self.port.shape,
             units=tiling.units,
-            depth=QUEUE_DEPTH,
+            depth=ENCODER_QUEUE,
             low_width=0,
             high_width=self.layout.fields.width - tiling.lane_bits,
             values=BINARY,
@@ -235,7 +238,7 @@ class Encoder(wiring.Component):
     def _above_numbers(self, m: Module, pixels: list[Value], block: Value, issue: Signal, over: Signal) -> Value:
         """Pixels that are larger than their numbers, in the cycle after the word's own."""
         tiling, bits = self.tiling, len(pixels[0])
-        state = Signal(STATE_BITS, init=self.port.seed)
+        state = Signal(STATE_BITS, reset_less=True)
         numbers = Signal(tiling.units * bits, reset_less=True)
         m.d.sync += numbers.eq(Cat(*(_leap(state, bits * (lane + 1))[:bits] for lane in range(tiling.units))))
         after = _leap(state, bits * tiling.units)

@@ -11,7 +11,7 @@ from quant.graph import INPUT
 
 from .delay import depth_of
 from .layout import BeatLayout
-from .plan import QUEUE_DEPTH, PortPlan
+from .plan import PortPlan
 
 __all__ = ["Flags", "Numbers", "Offer", "PortFlow", "SerialiserFlow"]
 
@@ -38,9 +38,11 @@ class SerialiserFlow:
         Neurons that send an event, by step.
     delay : int
         Cycles from the issue of a word to its push.
+    depth : int
+        Words that the queue holds.
     """
 
-    def __init__(self, neurons: Numbers, fired: Flags, *, delay: int):
+    def __init__(self, neurons: Numbers, fired: Flags, *, delay: int, depth: int):
         batch, steps, _ = fired.shape
         self.sweeps = len(neurons)
         words = fired[:, :, np.maximum(neurons, 0)] & (neurons >= 0)
@@ -51,7 +53,7 @@ class SerialiserFlow:
         for sample, chosen in enumerate(words.reshape(batch, -1)):
             self.neurons[sample, : chosen.sum()] = ids[chosen]
         self.samples = np.arange(batch)
-        self.places = np.full(batch, QUEUE_DEPTH)
+        self.places = np.full(batch, depth)
         self.taken = np.zeros(batch, bool)
         self.pipeline = [np.zeros((2, batch), bool) for _ in range(delay)]
         self.pushed, self.sent = np.zeros((2, batch), np.int64)

@@ -71,7 +71,7 @@ def cosimulate(
     lanes, early_stop
         As of :func:`hw.design.generate`.
     isolate : bool
-        Send a sample only after the answer of the one before, so that its cycles are those of a sample alone.
+        Send a sample only when the one before has left, so that its cycles are those of a sample alone.
     jobs : int, optional
         Simulators at a time. Default: the processor's cores.
     shard : int, optional

@@ -9,7 +9,7 @@ module @top@(
   // One run: numbers of the command line.
   reg [63:0] patience, drain, answers_most;
   reg [31:0] seed, stall;
-  integer isolate;
+  integer isolate;  // cycles without a transfer before a sample begins; 0: it need not wait
 
   // Stalls: stream 0 is the input, 1 the output, 2 and up the cores. A stream stalls, or does not, for 1, 2, 4 ... 64
   // cycles, each length half as likely as the one before, so that queues fill and empty at times.
@@ -134,7 +134,7 @@ module @top@(
       // A beat once offered stays until it is taken.
       if (!s_valid || s_ready) begin
         s_valid <= 0;
-        if (have && !stalled[0] && !(isolate && starting && answered != sent)) begin
+        if (have && !stalled[0] && !(isolate != 0 && starting && (answered != sent || idle < isolate))) begin
           {s_last, s_tick, s_data} <= beat;
           s_valid <= 1;
           fetch;

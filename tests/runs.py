@@ -15,7 +15,7 @@ from quant.result import Result
 __all__ = ["Rig", "assert_answers", "assert_traces"]
 
 
-QUIET = 200
+QUIET = 600
 """Cycles without a word after which nothing more comes."""
 
 

@@ -13,7 +13,7 @@ from boards.cache import Cache
 from boards.clocks import ClockError
 from boards.tools import ToolError
 from hw.uart import BaudError
-from quant.errors import CheckError, UnsupportedError
+from quant.errors import CheckError
 from quant.ir import Connection, Input, Network, Population, Readout
 from tests.links import small_network
 
@@ -188,12 +188,6 @@ def test_network_that_can_never_fit_is_refused_before_anything_runs():
 def test_plan_refuses(board, options, error, message):
     with pytest.raises(error, match=f"^{message}"):
         plan_build(small_network(), board, **options)
-
-
-def test_plan_refuses_what_is_not_generated():
-    network = small_network()
-    with pytest.raises(UnsupportedError):
-        plan_build(replace(network, readout=Readout(population="first")), "icebreaker")
 
 
 def test_build(plan, tools, cache, tmp_path):

@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from networks import random_inputs, random_network
+from hypothesis import given, settings
 from runs import Rig, assert_answers
+from test_hw_network import cases, loop, small_network
+from whole import random_inputs
 
 from hw.cycles import predict_cycles
 from hw.design import generate
@@ -10,31 +14,61 @@ from quant.ir import Connection, Input, Network, Population, Readout
 from sim import golden
 
 
-def check(network, inputs, *, lanes=None, early_stop=True):
+def check(network, inputs, *, lanes=None, early_stop=True, **_):
     """Predicted cycles are those of the simulated hardware, sample by sample."""
     design = generate(network, lanes=lanes, early_stop=early_stop)
     result = golden.run(network, inputs, record=("spikes",))
-    rig = Rig(design=design, inputs=inputs, alone=True).run()
+    rig = Rig(design=design, inputs=inputs, alone=True).run(60_000)
     assert_answers(rig, result)
     assert design.predict(result, inputs).tolist() == rig.cycles
     return rig.cycles
 
 
-@pytest.mark.parametrize("seed", range(200, 220))
-def test_predicts_the_cycles_of_random_networks(seed):
-    rng = np.random.default_rng(seed)
-    network = random_network(rng)
-    check(network, random_inputs(network, rng, 4), lanes=int(rng.integers(1, 20)), early_stop=bool(seed % 3))
+@given(cases())
+@settings(deadline=None, max_examples=12)
+def test_predicts_the_cycles_of_random_networks(case):
+    check(**case)
 
 
-@pytest.mark.parametrize("kind", ["events", "current"])
-@pytest.mark.parametrize("lanes", [None, 1, 3])
+@pytest.mark.slow
+@given(cases())
+@settings(deadline=None, max_examples=200)
+def test_predicts_the_cycles_of_many_random_networks(case):
+    check(**case)
+
+
+@pytest.mark.parametrize("kind", ["events", "current", "rate", "latency"])
+def test_predicts_the_cycles_of_random_networks_of_every_input(kind):
+    network, rng = small_network(5, holds=lambda network: network.input.kind == kind and network.steps > 2)
+    check(network, random_inputs(rng, network, 3), lanes=2)
+
+
+@pytest.mark.parametrize("kind", ["membrane", "linear"])
+def test_predicts_the_cycles_of_readouts_that_show(kind):
+    network, rng = small_network(6, holds=lambda network: network.readout.kind == kind and network.steps > 2)
+    check(network, random_inputs(rng, network, 3))
+
+
+@pytest.mark.parametrize(("kind", "lanes"), [("events", 3), ("current", None), ("rate", 1), ("latency", 3)])
 def test_predicts_the_cycles_of_early_stops(kind, lanes):
-    rng = np.random.default_rng(7)
-    network = random_network(rng, layers=2, kind=kind, readout="first_spike", steps=8)
-    inputs = random_inputs(network, rng, 6)
+    high = 1 if kind == "events" else 7
+    network = loop(
+        # Steps of a latency code are short: the encoder is some of them ahead of the decision.
+        steps=20 if kind == "latency" else 9,
+        port=Input(shape=(5,), kind=kind, high=high),
+        readout=Readout(population="b", kind="first_spike"),
+        threshold=2 if kind == "latency" else 8,
+    )
+    inputs = random_inputs(np.random.default_rng(7), network, 6)
     stopped, whole = (check(network, inputs, lanes=lanes, early_stop=early_stop) for early_stop in (True, False))
     assert sum(stopped) < sum(whole)
+
+
+def test_predicts_the_cycles_of_delays_that_fill_up():
+    network = loop(threshold=1, bias=3, reset="none")
+    check(network, np.ones((2, 6, 5), int), lanes={"a": 1, "b": 1})
+    connections = tuple(replace(connection, delay=1) for connection in network.connections)
+    check(replace(network, connections=connections), np.ones((1, 6, 5), int), lanes=1)
 
 
 def layers(*sizes, steps=3, weight=1, threshold=1):
@@ -64,11 +98,11 @@ def layers(*sizes, steps=3, weight=1, threshold=1):
 
 def test_predicts_the_cycles_of_a_full_queue():
     """Every neuron fires into a layer of many rows: sweeps wait for places in the queue of spikes."""
-    network = layers(2, 60, 40, steps=4)
+    network = layers(2, 40, 30, steps=4)
     inputs = np.ones((2, 4, 2), int)
     inputs[1, 2:] = 0
-    slow = check(network, inputs, lanes={"p0": 60, "p1": 2})
-    assert slow[0] > 4 * 60 * 20, "the second layer takes 20 cycles for each of 60 events"
+    slow = check(network, inputs, lanes={"p0": 40, "p1": 2})
+    assert slow[0] > 4 * 40 * 15, "the second layer takes 15 cycles for each of 40 events"
 
 
 def test_predicts_the_cycles_of_samples_shorter_than_the_steps():
@@ -89,6 +123,27 @@ def test_an_event_costs_its_rows_and_a_step_its_sweep():
     assert (core.rows, core.sweeps, core.cooldown) == (8, 8, 0)
     single = check(layers(10, 32, steps=1, weight=-1), inputs[:1, :1], lanes=4)
     assert silent - single[0] == 5 * 8
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_an_event_of_a_map_costs_the_places_that_it_reaches(stride):
+    """Of a kernel of 3 x 3 at most 9 places, one row each; with a stride of 2 between 1 and 4."""
+    fields = {"stride": stride, "padding": 1, "weight_bits": 2}
+    weights = np.full((4, 1, 3, 3), -1)
+    shape = Connection(source="input", target="a", kind="conv2d", weights=weights, **fields).target_shape((1, 6, 6))
+    network = Network(
+        name="map",
+        steps=1,
+        input=Input(shape=(1, 6, 6)),
+        populations=(Population(name="a", shape=shape, threshold=9, state_min=-9, state_max=9),),
+        connections=(Connection(source="input", target="a", kind="conv2d", weights=weights, **fields),),
+        readout=Readout(population="a"),
+    )
+    inputs = np.zeros((2, 1, 36), int)
+    inputs[1] = 1
+    silent, full = check(network, inputs, lanes=4)
+    # Along an axis: 2 + 4 * 3 + 2 places, or with the stride 1 + 2 + 1 + 2 + 1 + 1.
+    assert full - silent == (16 if stride == 1 else 8) ** 2
 
 
 def test_refuses_a_result_without_spikes():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from streams import Resettable, Sink, Source, simulate
 
-from hw.encoder import Encoder, PixelTiling
+from hw.encoder import ENCODER_QUEUE, Encoder, PixelTiling
 from hw.layout import Fields
 from quant.ir import Input
 from sim.golden.inputs import Feed
@@ -138,6 +138,28 @@ def test_pixels_that_are_zero_may_come_too():
     sink = Sink(port=dut.o, count=4)
     simulate(dut, sender.run, sink.run)
     assert known(sink.received) == [(1, 1, 0, 0), (None, None, 1, 0), (3, 1, 0, 1), (None, None, 1, 1)]
+
+
+@pytest.mark.parametrize("kind", ["rate", "latency"])
+def test_what_is_not_valid_is_nothing(kind):
+    source, steps = port((9,), kind, 2), 3
+    dut, samples = Encoder(source, steps), np.stack([np.arange(9) % 4, np.arange(9) % 3])
+    sink = Sink(port=dut.o, count=len(everything(source, samples, steps)))
+
+    async def bench(ctx):
+        for beat in (beat for pixels in samples for beat in entry(source, pixels)):
+            for other in ({"address": 4, "value": 3, "tick": 0, "last": 0}, {"tick": 1, "last": 1}):
+                ctx.set(dut.i.payload, other)
+                await ctx.tick()
+            ctx.set(dut.i.payload, beat)
+            ctx.set(dut.i.valid, 1)
+            ready = False
+            while not ready:
+                *_, ready = await ctx.tick().sample(dut.i.ready)
+            ctx.set(dut.i.valid, 0)
+
+    simulate(dut, bench, sink.run, cycles=1000)
+    assert known(sink.received) == everything(source, samples, steps)
 
 
 @pytest.mark.parametrize(
@@ -294,6 +316,21 @@ def test_a_stopped_target_loses_nothing(kind):
     assert kept(seen) == everything(source, samples, steps)
 
 
+@pytest.mark.parametrize(("more", "through"), [(2, 1), (3, 0)])
+def test_words_fill_the_queue(more, through):
+    """With nothing taken, a tick is in the output register, one is before it, and the others are in the queue."""
+    source = port((3,), "latency", 2)
+    dut = Encoder(source, ENCODER_QUEUE + more)
+
+    async def bench(ctx):
+        await load(ctx, dut, source, np.zeros(3, int))
+        for _ in range(100):
+            *_, ready = await ctx.tick().sample(dut.i.ready)
+        assert ready == through
+
+    simulate(dut, bench)
+
+
 @pytest.mark.parametrize("shape", [(3,), (13,)], ids=str)
 @pytest.mark.parametrize("kind", ["rate", "latency"])
 def test_stop_at_the_first_word_of_a_step_makes_it_the_last(kind, shape):
@@ -386,37 +423,3 @@ def test_a_reset_forgets_the_sample(kind):
     simulate(top, bench, background=[recorder(dut, seen)])
     expected = everything(source, second[np.newaxis], steps)
     assert [cut for cut, beats in enumerate(found, 1) if beats != expected] == []
-
-
-@pytest.mark.parametrize("kind", ["rate", "latency"])
-@pytest.mark.parametrize("shape", [(5,), (2, 3, 5)], ids=str)
-def test_events_outside_the_map_are_dropped_and_counted(kind, shape):
-    source, steps, seen = port(shape, kind, 2), 3, []
-    dut = Encoder(source, steps)
-    pixels = np.arange(source.size) % 4
-    inside = set(Fields(shape).encode(np.arange(source.size)).tolist())
-    outside = [address for address in range(1 << Fields(shape).width) if address not in inside]
-    assert outside
-    counted = []
-
-    async def bench(ctx):
-        ctx.set(dut.o.ready, 1)
-        for _ in range(2):
-            ctx.set(dut.i.valid, 1)
-            for address in outside:
-                ctx.set(dut.i.payload, {"address": address, "value": 3, "tick": 0, "last": 0})
-                ready = False
-                while not ready:
-                    *_, ready, dropped = await ctx.tick().sample(dut.i.ready, dut.dropped)
-                    assert dropped == ready
-                counted.append(dropped)
-            ctx.set(dut.i.valid, 0)
-            *_, dropped = await ctx.tick().sample(dut.dropped)
-            assert not dropped
-            # A tick's address means nothing.
-            await load(ctx, dut, source, pixels)
-        await until_finished(ctx, seen, 2)
-
-    simulate(dut, bench, background=[recorder(dut, seen)])
-    assert kept(seen) == everything(source, np.stack([pixels, pixels]), steps)
-    assert len(counted) == 2 * len(outside)

@@ -381,6 +381,10 @@ def test_ternary_worked_by_hand(fields, state, drive, spike, after):
         ({}, 0, 5, 0, 0, 5, 3),
         ({"bias": 1}, 2, 3, 2, 1, 0, 3),
         ({"bias": 3}, 0, 0, 0, 0, 3, 0),
+        # Nothing is lost on the way: of V + b = 17 and I' = -17, and of an I' of 94.
+        ({"bias": 4}, 13, -5, -12, 0, 0, -5),
+        ({"current_max": 100}, 2, 90, 4, 1, 0, 47),
+        ({"current_max": 100, "reset": "subtract"}, -12, 20, -5, 0, 3, 8),
         # Neither a spike nor the rectification changes the current, whatever the reset.
         ({"reset": "subtract"}, 2, 4, 4, 1, 2, 4),
         ({"reset": "none"}, 2, 4, 4, 1, 10, 4),

@@ -118,7 +118,7 @@ def planned(name, shape, steps):
     return plan("membrane", shape, steps, reduce=kind, **KINDS[name])
 
 
-SHAPES = [(1,), (2,), (5,), (2, 3, 3), (2, 3, 2), (1, 4, 2), (2, 1, 3), (2, 3, 1)]
+SHAPES = [(1,), (2,), (5,), (2, 3, 3), (3, 3, 2), (1, 4, 2), (2, 1, 3), (2, 3, 1)]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -216,6 +216,37 @@ def test_a_spike_of_minus_one_counts_down_and_is_a_spike(kind, sample, words):
     made = plan(kind, (3,), 3, values=Range(-1, 1))
     assert run(made, [sample, sample]) == [words, words]
     assert answer(made, sample) == words
+
+
+@pytest.mark.parametrize("name", ["count", "first_spike", "sum", "max", "last"])
+def test_what_is_not_valid_is_nothing(name):
+    made = planned(name, (3,), 3)
+    sample = [{0: 1, 2: 1}, {0: 1, 1: 1, 2: 1}, {1: 1}]
+    dut = Readout(made)
+    sink = Sink(port=dut.o, count=4)
+
+    async def bench(ctx):
+        for item in items(sample):
+            for other in ((1, 1), (0, 1), LAST):
+                ctx.set(dut.i.payload, beat(other, (3,)))
+                await ctx.tick()
+            ctx.set(dut.i.payload, beat(item, (3,)))
+            ctx.set(dut.i.valid, 1)
+            ready = False
+            while not ready:
+                *_, ready = await ctx.tick().sample(dut.i.ready)
+            ctx.set(dut.i.valid, 0)
+
+    simulate(dut, bench, sink.run, cycles=1000)
+    assert [word for word, _ in sink.received] == answer(made, sample)
+
+
+@pytest.mark.parametrize("kind", ["count", "first_spike"])
+@pytest.mark.parametrize("reduce", ["sum", "max"])
+def test_a_reduction_is_of_membranes_alone(kind, reduce):
+    made = plan(kind, (2,), 2, values=Range(-1, 1), reduce=reduce)
+    sample = [{1: -1}, {0: 1, 1: -1}]
+    assert run(made, [sample, sample]) == [answer(made, sample)] * 2
 
 
 def test_scores_are_sent_in_c_order():

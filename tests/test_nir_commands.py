@@ -125,9 +125,9 @@ def unusual_network():
 def test_everything_of_the_contract_becomes_hardware():
     first, last = check(unusual_network()).layers
     assert "ternary" in first.becomes
-    assert first.connections[1] == "dense from first: 3x3 of 2 bits, a step later"
+    assert first.connections[1] == "dense from first: 2x2 of 2 bits, a step later"
     assert (last.becomes, last.threshold) == ("no reset", "none")
-    assert (first.rows, first.sweeps, last.rows, last.sweeps) == (1, 3, 1, 3)
+    assert (first.rows, first.sweeps, last.rows, last.sweeps) == (1, 2, 1, 2)
 
 
 def test_an_account_that_a_file_has_bent():

@@ -306,7 +306,7 @@ WAVES_WRONG = {
     "unknown current": (
         "sum[k] <= 0; v[k] <= 0; i[k] <= 0; end",
         "sum[k] <= 0; v[k] <= 0; end",
-        r"^sample 0, step 0, population 'wave', neuron 0: golden 0, rtl x; .*rtl x\); first current difference .*rtl x\)$",
+        r"^sample 0, step 0, population 'wave', neuron 0: golden 0, rtl x; .*; first current difference .*, rtl x\)$",
     ),
     "a population that never fires fires": (
         "trace_out_spikes = 0",

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from quant.file import load_network, load_parts, save_network, save_parts
-from quant.model import FloatPopulation, FloatReadout, load_model, save_model
+from quant.model import load_model, save_model
 from snn.datasets import DATASETS
 from snn.recipes import RECIPES
 from tests.conftest import float_network
@@ -314,16 +314,6 @@ def test_a_layer_of_ternary_spikes_is_generated(spikeloom, tiny):
     assert (tiny.parent / "build" / "tiny" / "network.v").exists()
 
 
-def test_a_readout_that_the_hardware_does_not_have(spikeloom, tiny):
-    model = float_network()
-    output = FloatPopulation(name="output", shape=(10,), threshold=None, reset="none", decay=0.5)
-    readout = FloatReadout(population="output", kind="membrane")
-    save_model(tiny, replace(model, populations=(model.populations[0], output), readout=readout))
-    found = spikeloom("build", tiny)
-    assert found.code == 2
-    assert found.err.endswith("Readout membrane is not generated yet; use count or first_spike\n")
-
-
 def test_a_data_set_that_is_not_there(spikeloom, tmp_path):
     model = float_network(metadata={"dataset": "fashion-mnist", "encoder": "direct"})
     save_model(tmp_path / "fashion.npz", model)
@@ -396,7 +386,7 @@ def test_a_network_that_does_not_fit(spikeloom, tmp_path):
     save_model(tmp_path / "large.npz", large)
     found = spikeloom("build", "large.npz")
     assert (found.code, found.out) == (2, "")
-    assert "Network tiny does not fit iCEBreaker: its weights are 296000 bits" in found.err
+    assert "Network tiny does not fit iCEBreaker: its weights are 304000 bits" in found.err
     assert not (tmp_path / "build" / "tiny" / "icebreaker").exists()
 
 

@@ -49,7 +49,8 @@ def random_shape(rng):
     return int(rng.integers(1, 4)), int(rng.integers(1, 6)), int(rng.integers(1, 6))
 
 
-def random_network(rng):
+def random_network(rng, *, steps=8, neurons=100):
+    """A network of 1 to 4 populations of so many neurons at most, and of 1 to ``steps`` steps."""
     kind = str(rng.choice(["events", "current", "rate", "latency"]))
     port = random_input(rng, kind)
     shapes, connections = {INPUT: port.shape}, []
@@ -58,7 +59,9 @@ def random_network(rng):
     for index in range(int(rng.integers(1, 5))):
         name, source = f"p{index}", str(rng.choice(list(shapes)[-2:]))
         delay = int(rng.random() < 0.2) if not (source == INPUT and kind == "current") else 0
-        connection = random_connection(rng, source, name, shapes[source], binary=source in binary, delay=delay)
+        connection = random_connection(
+            rng, source, name, shapes[source], binary=source in binary, delay=delay, neurons=neurons
+        )
         shapes[name] = connection.target_shape(shapes[source])
         settings[name] = {"ternary": bool(rng.random() < 0.3)}
         binary |= set() if settings[name]["ternary"] else {name}
@@ -71,7 +74,7 @@ def random_network(rng):
         forward = source == INPUT or names.index(source) < names.index(target)
         delay = 0 if source == INPUT and kind == "current" else max(1 - forward, int(rng.random() < 0.3))
         connections.append(fitting_connection(rng, source, target, shapes, delay))
-    steps = int(rng.integers(1, 9))
+    steps = int(rng.integers(1, steps + 1))
     populations = [
         random_population(rng, name, shapes[name], spiking=not (readout == "membrane" and name == names[-1]), **setting)
         for name, setting in settings.items()
@@ -102,8 +105,8 @@ def random_readout(rng, kind, population):
     return Readout(population=population.name, kind=kind, weights=weights, bias=bias, reduce=reduce)
 
 
-def random_connection(rng, source, target, shape, *, binary, delay=0):
-    """A connection of any kind and geometry that fits a source of ``shape``."""
+def random_connection(rng, source, target, shape, *, binary, delay=0, neurons=100):
+    """A connection of any kind and geometry that fits a source of ``shape``, to so many neurons at most."""
     kinds = ["dense", "identity"]
     if len(shape) == 3:
         kinds += ["conv2d", "conv_transpose2d"] * 2 + ["max_pool"] * 2 * binary
@@ -112,20 +115,20 @@ def random_connection(rng, source, target, shape, *, binary, delay=0):
         if len(shape) == 3 and rng.random() < 0.3:
             pool = int(rng.integers(1, shape[1] + 1)), int(rng.integers(1, shape[2] + 1))
         pooled = (shape[0], shape[1] // pool[0], shape[2] // pool[1]) if len(shape) == 3 else shape
-        options = random_geometry(rng, str(rng.choice(kinds)), pooled)
+        options = random_geometry(rng, str(rng.choice(kinds)), pooled, min(neurons, 40))
         try:
             connection = Connection(
                 source=source, target=target, pool=pool, delay=delay, weight_bits=int(rng.integers(4, 9)), **options
             )
-            if prod(connection.target_shape(shape)) <= 100:
+            if prod(connection.target_shape(shape)) <= neurons:
                 return connection
         except NetworkError:
             continue
 
 
-def random_geometry(rng, kind, pooled):
+def random_geometry(rng, kind, pooled, neurons):
     if kind == "dense":
-        return {"kind": kind, "weights": rng.integers(-8, 8, (int(rng.integers(1, 41)), prod(pooled)))}
+        return {"kind": kind, "weights": rng.integers(-8, 8, (int(rng.integers(1, neurons + 1)), prod(pooled)))}
     channels = [(), (pooled[0],)]
     if kind == "identity":
         shapes = [*channels, pooled]
