@@ -161,7 +161,8 @@ class CorePlan:
     def sends(self) -> Range:
         """Range of the values of the population's events."""
         if self.shows:
-            return self.bounds.total
+            # Never the range of spikes, whose value is not sent.
+            return self.bounds.total | Range(-1, 0)
         return Range(-1, 1) if self.population.ternary else BINARY
 
     @property

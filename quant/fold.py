@@ -215,7 +215,7 @@ class Fold:
         if prod(shape) != prod(self.shape):
             raise NetworkError(f"{what} must keep all {prod(self.shape)} neurons, not {prod(shape)}")
         self.shape = shape
-        if len(shape) == 1 or shape == self._map:
+        if shape == self._map or (len(shape) == 1 and self._kind != "dense"):
             return
         if self._kind != "dense":
             self._weights, self._kind, self._geometry = self._matrix(what), "dense", {}

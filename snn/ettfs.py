@@ -44,8 +44,11 @@ class NormalizedWeights(nn.Module):
         self.sigma = sigma
 
     def forward(self, weights: Tensor) -> Tensor:
-        variance, mean = torch.var_mean(weights, tuple(range(1, weights.ndim)), correction=0, keepdim=True)
-        return (weights - mean) * (self.sigma / variance.clamp(min=_SMALLEST).sqrt())
+        # Sums one after the other: torch.var_mean rounds in another way on another processor.
+        inputs = tuple(range(1, weights.ndim))
+        centred = weights - weights.mean(inputs, keepdim=True)
+        variance = centred.square().mean(inputs, keepdim=True)
+        return centred * (self.sigma / variance.clamp(min=_SMALLEST).sqrt())
 
 
 def normalize_weights(layer: nn.Linear | nn.Conv2d, *, steps: float) -> None:

@@ -194,6 +194,7 @@ def with_integers(
         epochs=recipe.qat_epochs,
         lr=recipe.qat_lr,
         seed=seed,
+        average=recipe.qat_average,
         report=report,
     )
     return small(twin.to_float())
@@ -222,11 +223,13 @@ def fit(
     epochs: int,
     lr: float,
     seed: int,
+    average: float = 0.0,
     report: Report | None = None,
 ) -> None:
     """Train the parameters of ``module`` so that ``forward`` classifies ``samples``.
 
-    ``forward`` takes inputs to the spikes (T, B, N) of every population, the output's last.
+    ``forward`` takes inputs to the spikes (T, B, N) of every population, the output's last. With ``average``, the
+    parameters become their running mean in the end: see :class:`snn.recipes.SurrogateRecipe`.
     """
     keep_memory()
     random = np.random.default_rng(seed)
@@ -236,6 +239,7 @@ def fit(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda index: _rate(index, recipe.warm_up * batches, epochs * batches)
     )
+    means = [parameter.detach().clone() for parameter in module.parameters()] if average else []
     for epoch in range(1, epochs + 1):
         losses, right = 0.0, 0
         for inputs, labels in samples.batches(
@@ -263,10 +267,15 @@ def fit(
                 nn.utils.clip_grad_norm_(module.parameters(), recipe.clip)
             optimizer.step()
             schedule.step()
+            for mean, parameter in zip(means, module.parameters(), strict=False):
+                mean.lerp_(parameter.detach(), 1 - average)
             losses += float(loss.detach()) * len(labels)
             right += int((answers(spikes[-1].detach(), recipe.readout) == labels).sum())
         if report is not None:
             report(stage, epoch, epochs, losses / len(samples.labels), right / len(samples.labels))
+    with torch.no_grad():
+        for mean, parameter in zip(means, module.parameters(), strict=False):
+            parameter.copy_(mean)
 
 
 def _rate(index: int, rising: float, batches: int) -> float:

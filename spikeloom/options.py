@@ -88,7 +88,10 @@ def widths_of(text: str | None) -> Width | dict[str, Width] | None:
     if "=" not in text:
         return _width(text)
     pairs = [part.partition("=") for part in text.split(",")]
-    return {name.strip(): _width(width) for name, _, width in pairs}
+    widths = {name.strip(): _width(width) for name, _, width in pairs}
+    if len(widths) < len(pairs):
+        raise UsageError(f"Widths must be given once for each population, not {text!r}")
+    return widths
 
 
 def width_list(text: str) -> list[Width]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quant.calibrate import METHODS
 from quant.errors import NetworkError, SpikeloomError
 from quant.file import write_beside
 from quant.ir import Network
@@ -22,7 +23,7 @@ from quant.rounding import Width
 from quant.simulate import run_float
 from sim import golden
 
-from .samples import Samples, calibration_inputs
+from .samples import CALIBRATION, Samples, calibration_inputs
 from .screen import Advance
 from .source import Source, UsageError
 from .workspace import Workspace
@@ -84,6 +85,7 @@ def quantized(
     decay_bits: int | None = None,
     method: str | None = None,
     data: Path | None = None,
+    inputs: NDArray[Any] | None = None,
 ) -> tuple[Network, QuantizationReport]:
     """Integer network of a float network.
 
@@ -103,20 +105,24 @@ def quantized(
         corrected, or ``mse`` without samples.
     data : Path, optional
         Folder of the data set.
+    inputs : array of int, optional
+        Samples to calibrate on instead of the data set's, the first of them.
 
     Raises
     ------
     SpikeloomError
         If the network cannot be rounded, or its data set is needed and not there.
     """
+    if method is not None and method not in METHODS:
+        raise NetworkError(f"Calibration must be one of {', '.join(METHODS)}, not {method!r}")
     options: dict[str, Any] = {
         "weight_bits": _widths(model, weight_bits),
         "decay_bits": _bits(model, "decay_bits", decay_bits, _DECAY_BITS),
         "state_bits": _STATE_BITS,
     }
     if set(model.order) <= set(model.scales):
-        return _as_trained(model, options, data)
-    inputs, remarks = _calibration(model, method, data)
+        return _as_trained(model, options, data, inputs)
+    inputs, remarks = _calibration(model, method, data) if inputs is None else (inputs[:CALIBRATION], ())
     if inputs is not None:
         options |= {"inputs": inputs, "correct": method in (None, "active")}
     chosen = method or ("mse" if inputs is None else "active")
@@ -138,7 +144,11 @@ def _calibration(
         return None, () if method else (f"Calibrated without samples: {error}",)
 
 
-def _as_trained(model: FloatNetwork, options: dict[str, Any], data: Path | None) -> tuple[Network, QuantizationReport]:
+def _as_trained(
+    model: FloatNetwork, options: dict[str, Any], data: Path | None, inputs: NDArray[Any] | None
+) -> tuple[Network, QuantizationReport]:
+    if inputs is not None:
+        return quantize_model(model, **options, inputs=inputs[:CALIBRATION])
     try:
         network, report = quantize_model(model, **options)
         if all(item.state_width <= _STATE_BITS for item in report.populations):

@@ -16,9 +16,18 @@ from snn.encode import Encoder
 
 from .source import UsageError
 
-__all__ = ["Samples", "calibration_inputs", "dataset_samples", "file_samples", "random_samples", "search_samples"]
+__all__ = [
+    "CALIBRATION",
+    "Samples",
+    "calibration_inputs",
+    "dataset_samples",
+    "file_samples",
+    "random_samples",
+    "search_samples",
+]
 
-_CALIBRATION = 500
+#: Samples to calibrate on.
+CALIBRATION = 500
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,12 +83,12 @@ def dataset_samples(metadata: Mapping[str, Any], steps: int, *, folder: Path | N
 
 def calibration_inputs(metadata: Mapping[str, Any], steps: int, *, folder: Path | None = None) -> NDArray[Any]:
     """Training samples enough to calibrate on; errors as of :func:`dataset_samples`."""
-    data, encoder = _dataset(metadata, folder, train=_CALIBRATION, test=0)
+    data, encoder = _dataset(metadata, folder, train=CALIBRATION, test=0)
     return encoder(data.train_x, steps)
 
 
 def search_samples(
-    metadata: Mapping[str, Any], steps: int, *, count: int, folder: Path | None = None
+    metadata: Mapping[str, Any], steps: int, *, count: int, folder: Path | None = None, given: Samples | None = None
 ) -> tuple[Samples, NDArray[Any]]:
     """Training samples to choose with, and others to calibrate on; errors as of :func:`dataset_samples`.
 
@@ -89,11 +98,20 @@ def search_samples(
         As of :func:`dataset_samples`.
     count : int
         How many to choose with, at most; a small data set gives three quarters of its training samples.
+    given : Samples, optional
+        To be shared in the same way, instead of the data set's training samples.
     """
     if count < 1:
         raise UsageError(f"Samples must be at least 1, not {count}")
-    data, encoder = _dataset(metadata, folder, train=_CALIBRATION + count, test=0)
-    held = _CALIBRATION if len(data.train_x) == _CALIBRATION + count else min(_CALIBRATION, -(-len(data.train_x) // 4))
+    if given is not None:
+        if given.labels is None or len(given) < 2:
+            raise UsageError(f"Samples of {given.origin} must be at least 2, with labels, to choose widths with")
+        held = min(CALIBRATION, -(-len(given) // 4))
+        some, labels = given.inputs[held : held + count], given.labels[held : held + count]
+        origin = f"{len(some)} samples of {given.origin}"
+        return Samples(origin=origin, inputs=some, labels=labels), given.inputs[:held]
+    data, encoder = _dataset(metadata, folder, train=CALIBRATION + count, test=0)
+    held = CALIBRATION if len(data.train_x) == CALIBRATION + count else min(CALIBRATION, -(-len(data.train_x) // 4))
     inputs = encoder(data.train_x, steps)
     origin = f"{len(inputs) - held} training samples of {data.name}"
     return Samples(origin=origin, inputs=inputs[held:], labels=data.train_y[held:]), inputs[:held]

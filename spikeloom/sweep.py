@@ -16,7 +16,7 @@ from quant.sweep import Sweep, Trial
 from quant.sweep import sweep as sweep_model
 from sim import golden
 
-from .samples import dataset_samples, search_samples
+from .samples import Samples, dataset_samples, search_samples
 from .screen import Advance
 from .source import Source, UsageError
 from .tables import percent, table
@@ -36,8 +36,9 @@ class SweepResult:
     sweep : Sweep
     origin : str
         What was searched with.
-    test : Measurement
-    float_test_accuracy : float
+    test : Measurement or None
+        None if the user's own samples were searched with: then there are no others.
+    float_test_accuracy : float or None
         Of the float network, 0 to 1.
     files : tuple of Path
         What was written.
@@ -45,16 +46,17 @@ class SweepResult:
 
     sweep: Sweep
     origin: str
-    test: Measurement
-    float_test_accuracy: float
+    test: Measurement | None
+    float_test_accuracy: float | None
     files: tuple[Path, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON values."""
+        test = None if self.test is None else {**self.test.as_dict(), "float_accuracy": self.float_test_accuracy}
         return {
             **self.sweep.as_dict(),
             "searched_with": self.origin,
-            "test": {**self.test.as_dict(), "float_accuracy": self.float_test_accuracy},
+            "test": test,
             "files": [str(path) for path in self.files],
         }
 
@@ -68,6 +70,7 @@ def sweep(
     samples: int,
     decay_bits: int | None = None,
     data: Path | None = None,
+    inputs: Samples | None = None,
     apply: bool = False,
     progress: Advance = lambda stage, done, total: None,
 ) -> SweepResult:
@@ -86,6 +89,8 @@ def sweep(
         Of a decay's fraction at most.
     data : Path, optional
         Folder of the data set.
+    inputs : Samples, optional
+        To calibrate on and to search with instead of the data set's; nothing is then measured on a test set.
     apply : bool
         Save the chosen network.
     progress : callable
@@ -93,7 +98,7 @@ def sweep(
     model = source.reference or source.model
     if model is None:
         raise UsageError(f"Model must be a recipe or a float network, and {source.argument} is already in integers")
-    chosen, calibration = search_samples(model.metadata, model.steps, count=samples, folder=data)
+    chosen, calibration = search_samples(model.metadata, model.steps, count=samples, folder=data, given=inputs)
     assert chosen.labels is not None
     found = sweep_model(
         model,
@@ -109,17 +114,19 @@ def sweep(
         decay_bits=_DECAY_BITS if decay_bits is None else decay_bits,
         state_bits=_STATE_BITS,
     )
-    everything = dataset_samples(model.metadata, model.steps, folder=data)
-    assert everything.labels is not None
-    stage = "Measuring the chosen widths on the test set"
-    test = measure(
-        found.chosen.network,
-        everything.inputs,
-        everything.labels,
-        golden.run,
-        progress=lambda done, total: progress(stage, done, total),
-    )
-    float_test_accuracy = float_accuracy(model, everything.inputs, everything.labels)
+    test, float_test_accuracy = None, None
+    if inputs is None:
+        everything = dataset_samples(model.metadata, model.steps, folder=data)
+        assert everything.labels is not None
+        stage = "Measuring the chosen widths on the test set"
+        test = measure(
+            found.chosen.network,
+            everything.inputs,
+            everything.labels,
+            golden.run,
+            progress=lambda done, total: progress(stage, done, total),
+        )
+        float_test_accuracy = float_accuracy(model, everything.inputs, everything.labels)
     workspace.make()
     files = [path for kind in ("svg", "png") if (path := plot(found, workspace.folder / f"sweep.{kind}")) is not None]
     if apply:

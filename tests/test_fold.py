@@ -153,6 +153,23 @@ def test_copies_grow_apart():
     assert (fold.shape, twin.shape) == (SHAPE, (64,))
 
 
+def test_a_product_of_layers_is_flat_with_its_biases():
+    """Where the neurons after it are in a row, be the biases one, per channel or each."""
+    for bias in ([0.5, -1.0], None):
+        fold = Fold("input", (2, 4, 4))
+        fold.avg_pool(2, padding=1, what="Layer a")
+        fold.conv2d(np.ones((2, 2, 3, 3)), bias, padding=1, what="Layer b")
+        if bias is None:
+            fold.scale(1.0, np.arange(18.0).reshape(2, 3, 3), what="Layer c")
+        assembly = Assembly()
+        name = assembly.population("out", layer="out", kind="x", folds=[(fold, 0)], shape=(18,), threshold=1.0)
+        network = assembly.network(
+            name="flat", steps=1, input=FloatInput(shape=(2, 4, 4)), readout=FloatReadout(population=name)
+        )
+        expected = np.arange(18.0) if bias is None else np.repeat(bias, 9)
+        np.testing.assert_array_equal(network["out"].per_neuron(network["out"].bias), expected)
+
+
 MAXIMA = {
     "alone": lambda: [nn.MaxPool2d(3, 2, padding=1)],
     "scaled by channel": lambda: [nn.MaxPool2d(2), nn.BatchNorm2d(4)],

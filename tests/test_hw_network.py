@@ -325,3 +325,19 @@ def test_membranes_that_are_shown_are_not_counted():
     )
     inputs = np.random.default_rng(3).integers(0, 2, (2, 6, 5))
     assert counted(network, inputs) == [golden.run(network, inputs).totals["a"].sum(), 0]
+
+
+def test_membranes_of_0_and_1_are_not_spikes():
+    """Their range is that of spikes, whose value is not sent."""
+    population = Population(name="p", shape=(3,), threshold=None, reset="none", state_min=0, state_max=0)
+    weights = Connection(source="input", target="p", kind="dense", weights=np.array([[0], [1], [0]]), weight_bits=2)
+    network = Network(
+        name="shown",
+        steps=2,
+        input=Input(shape=(1,)),
+        populations=(population,),
+        connections=(weights,),
+        readout=Readout(population="p", kind="membrane", reduce="sum"),
+    )
+    check(network, np.ones((1, 2, 1), int))
+    assert golden.run(network, np.ones((1, 2, 1), int)).scores.tolist() == [[0, 2, 0]]

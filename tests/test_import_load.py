@@ -42,6 +42,9 @@ def asks(size):
 
 def fails():
     raise ValueError("no such size")
+
+def leaves():
+    raise SystemExit(3)
 """
 
 
@@ -58,6 +61,11 @@ def test_arguments():
     assert is_python("a.b:c")
     for other in ("a.nir", "digits-klif", "a:b:c", "C:\\nets", "a/b:c", ":c", "a:"):
         assert not is_python(other)
+
+
+def test_more_steps_than_a_network_can_have():
+    with pytest.raises(NetworkError, match=r"^Option --steps must be at most 65536, not 100000000$"):
+        ImportOptions(steps=100_000_000)
 
 
 def test_function_and_module(nets):
@@ -84,6 +92,7 @@ def test_weights_replace_those_of_the_module(nets, tmp_path):
         ("number", r"must make a torch module, not int$"),
         ("nothing", r"must have a nothing, which makes the network; it has none$"),
         ("asks", r"must make a torch module without arguments, but raises TypeError: asks\(\) missing 1"),
+        ("leaves", r"must make a torch module without arguments, but raises SystemExit: 3$"),
         ("fails", r"but raises ValueError: no such size$"),
     ],
 )
@@ -98,6 +107,9 @@ def test_python_that_cannot_be_imported(nets, tmp_path):
         load("broken_nets:small")
     with pytest.raises(UnsupportedError, match=r"^Python module no_such_nets cannot be imported"):
         load("no_such_nets:small")
+    (tmp_path / "script_nets.py").write_text("raise SystemExit(0)")
+    with pytest.raises(UnsupportedError, match=r"^Python module script_nets cannot be imported \(SystemExit: 0\)"):
+        load("script_nets:small")
 
 
 class Evil:

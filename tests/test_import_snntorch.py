@@ -149,6 +149,9 @@ SYNAPTIC = {
     "alpha 0": synaptic(alpha=0.0, beta=0.5),
     "alphas": synaptic(alpha=each(0.5, 0.25, 0.0), beta=each(0.75, 0.5), threshold=2.0),
     "alpha above 1": synaptic(alpha=1.5, beta=0.5, threshold=4.0),
+    "beta 0, at once": synaptic(alpha=0.5, beta=0.0, reset_delay=False),
+    "beta 0, none": synaptic(alpha=0.5, beta=0.0, threshold=2.0, reset_mechanism="none"),
+    "alphas and betas, some both 0": synaptic(alpha=each(0.5, 0.0), beta=each(0.75, 0.0), threshold=2.0),
 }
 
 
@@ -334,6 +337,49 @@ def test_what_cannot_be_kept(how):
         import_module(dyadic(Looks(how)), ImportOptions(steps=STEPS))
 
 
+class Counts(nn.Module):
+    """Called once a step, and other than before from the fifth on."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.lif = nn.Linear(12, 16), snn.Leaky(beta=0.5, init_hidden=True)
+        self.step = 0
+
+    def forward(self, x):
+        self.step += 1
+        return self.lif(self.fc(x) * (4.0 if self.step > 4 else 1.0))
+
+
+def test_steps_that_the_module_counts():
+    with pytest.raises(UnsupportedError, match=r"^Layer lif \(Leaky\) spikes otherwise than its import in step [0-4]"):
+        import_module(dyadic(Counts()), ImportOptions(steps=STEPS))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_coarse_numbers(dtype):
+    net = nn.Sequential(nn.Linear(4, 4), snn.Leaky(beta=0.5, init_hidden=True)).to(getattr(torch, dtype))
+    with pytest.raises(UnsupportedError, match=f"^Module Sequential computes in {dtype}, .* module.float"):
+        import_module(net, ImportOptions(steps=4))
+
+
+class Borders(nn.Module):
+    """Windows of several sizes, with biases, flattened before the neurons."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.lif = nn.Conv2d(2, 3, 3, padding=1), snn.Leaky(beta=0.5, init_hidden=True)
+        self.pool, self.norm = nn.AvgPool2d(2, padding=1, count_include_pad=False), nn.BatchNorm2d(3)
+        self.out = snn.Leaky(beta=0.5, threshold=0.25, init_hidden=True)
+
+    def forward(self, x):
+        return self.out(torch.flatten(self.norm(self.pool(self.lif(self.conv(x)))), 1))
+
+
+def test_averages_at_borders():
+    module, inputs = dyadic(Borders(), drift=0.1), inputs_of((2, 6, 6))
+    assert_same_spikes(module, lambda net: run_steps(net, inputs), inputs, {"input_shape": (2, 6, 6)})
+
+
 def test_assignments_are_told_of():
     model = import_module(dyadic(Looks("")), ImportOptions(steps=STEPS))
     words = "; ".join(model.metadata["assumptions"])
@@ -349,6 +395,10 @@ REFUSALS = {
     "alpha": (lambda: snn.Alpha(alpha=0.9, beta=0.5), r"^Layer 1 \(Alpha\) is a neuron that cannot be imported"),
     "threshold": (lambda: snn.Leaky(beta=0.5, threshold=-1.0), r"threshold must be at least 0, not -1"),
     "nan": (lambda: snn.Leaky(beta=float("nan")), r"decay must be finite"),
+    "beta 0": (
+        lambda: snn.Synaptic(alpha=torch.tensor([0.5, 0.0, 0.5, 0.0]), beta=torch.tensor([0.0, 0.0, 0.5, 0.5])),
+        r"^Layer 1 \(Synaptic\) has a beta of 0, which takes a delayed reset by subtraction away",
+    ),
     "betas": (lambda: snn.Leaky(beta=torch.ones(5)), r"^Module Sequential cannot run on samples|numbers of shape"),
 }
 

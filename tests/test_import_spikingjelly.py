@@ -13,6 +13,7 @@ from spikingjelly.activation_based import functional, layer, neuron
 from quant.errors import UnsupportedError
 from quant.importers.options import ImportOptions
 from quant.importers.torch_module import import_module
+from quant.simulate import run_float
 
 
 def run(inputs, mode, dtype=torch.float32):
@@ -155,8 +156,6 @@ def test_images(name):
 
 def assert_final(model, module, inputs):
     """Spikes of the last layer, which the module gives back."""
-    from quant.simulate import run_float
-
     functional.reset_net(module)
     with torch.no_grad():
         expected = module(torch.from_numpy(inputs).float().transpose(0, 1)).transpose(0, 1).flatten(2).numpy()
@@ -212,10 +211,25 @@ def test_recurrent_containers(name):
     assert sorted(item.delay for item in model.connections) == [0, 1]
 
 
+def test_rounding_decides_on_ties():
+    """A tie after neurons that almost fire, or almost do not."""
+    net = nn.Sequential(
+        layer.Linear(1, 3, bias=False),
+        neuron.IFNode(),
+        layer.Linear(3, 1, bias=False),
+        neuron.IFNode(v_threshold=0.30000001),
+    )
+    functional.set_step_mode(net, "m")
+    net[0].weight.data[:, 0] = torch.tensor([1.00005, 2.0, 0.99995])
+    net[2].weight.data[0] = torch.tensor([0.1, 0.2, -1.0])
+    with torch.no_grad():
+        assert net(torch.ones(1, 1, 1)) == 1
+    model = import_module(net, ImportOptions(steps=STEPS))
+    assert not run_float(model, np.ones((1, 1, 1), np.int64)).counts["layer3"].any()
+
+
 class TestReadout:
     def scores(self, module, inputs, **options):
-        from quant.simulate import run_float
-
         functional.reset_net(module)
         with torch.no_grad():
             out = module(torch.from_numpy(inputs).float().transpose(0, 1))

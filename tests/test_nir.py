@@ -33,9 +33,10 @@ def integrate(size, *, r=1 / DT, threshold=1.0, v_reset=0.0):
     return nir.IF(r=r * one, v_threshold=threshold * one, v_reset=v_reset * one)
 
 
-def graph(nodes, edges=None, *, metadata=None, shape=(4,), output=(1,)):
+def graph(nodes, edges=None, *, metadata=None, shape=(4,), output=None):
     """A chain of nodes, or what the edges say, between an input and an output."""
-    every = {"input": nir.Input(np.array(shape)), **nodes, "output": nir.Output(np.array(output))}
+    last = nir.Output({"output": None if output is None else np.array(output)})
+    every = {"input": nir.Input(np.array(shape)), **nodes, "output": last}
     names = list(every)
     edges = list(pairwise(names)) if edges is None else edges
     return nir.NIRGraph(every, edges, metadata=metadata or {}, type_check=False)
@@ -592,6 +593,11 @@ def nan(value):
             None,
             r"Node conv \(Conv2d\): stride must be one integer or two of 1 to 65536, not \(0, 0\)",
         ),
+        (
+            {"conv": nir.Conv2d((5, 4), np.ones((1, 1, 2, 2)), 1, 0, 1, 1, np.zeros(1)), "lif": lif((1, 1, 1))},
+            None,
+            r"Node conv \(Conv2d\) is written for maps of 5 by 4, but .* makes 2 by 2; .* --input-shape",
+        ),
         ({"in2": nir.Input(np.array([4])), **FC, "lif": lif(2)}, None, "Graph must have one Input node, but it has 2"),
     ],
 )
@@ -599,6 +605,31 @@ def test_what_cannot_be_is_refused_by_name(nodes, edges, words):
     shape = (1, 2, 2) if "conv" in nodes else (4,)
     with pytest.raises(SpikeloomError, match=words):
         from_nir(graph(nodes, edges, shape=shape, metadata={"dt": DT}))
+
+
+def test_an_output_of_another_size():
+    made = graph({**FC, "lif": lif(2)}, output=(3,))
+    with pytest.raises(SpikeloomError, match=r"^Node output \(Output\) has a shape \(3,\), but .* makes 2$"):
+        from_nir(made)
+    for nodes in (
+        {**FC, "lif": lif(2)},
+        {"fc": nir.Linear(np.ones((3, 4))), "lif": lif(3), "out": nir.Linear(np.ones((2, 3)))},
+    ):
+        from_nir(graph(nodes, output=(1, 2)))
+
+
+@pytest.mark.parametrize(("size", "words"), [(np.nan, "must be finite"), (2.5, "must be an integer, not 2.5")])
+def test_an_input_of_no_size(size, words):
+    made = graph({"fc": nir.Linear(np.ones((2, 4))), "lif": lif(2)}, shape=(size,))
+    with pytest.raises(SpikeloomError, match=rf"^Node input \(Input\): shape {words}"):
+        from_nir(made)
+
+
+@pytest.mark.parametrize("name", ["steps", "input_high"])
+def test_metadata_of_no_whole_number(name):
+    made = graph({**FC, "lif": lif(2)}, metadata={name: 2.5})
+    with pytest.raises(SpikeloomError, match=f"^Metadata {name} must be an integer, not 2.5"):
+        from_nir(made)
 
 
 def test_a_late_reset_needs_a_memory():

@@ -175,6 +175,12 @@ def test_frames_are_made_of_events():
         encode("frames/time", np.zeros((2, 48), np.uint8), 3)
 
 
+@pytest.mark.parametrize("name", ["direct", "rate/16", "latency/16", "spikes", "level/4"])
+def test_events_are_encoded_as_frames_alone(name):
+    with pytest.raises(EncoderError, match=r"must be integers of shape \(samples, .*\), not the events of a camera$"):
+        encode(name, events_of([(0, 0, 0, 0)]), 3)
+
+
 def test_spikes_are_the_sequences_themselves():
     sequences = np.array([[[-5, 4], [0, 7]]], np.int8)
     assert encode("spikes", sequences, 2).tolist() == sequences.tolist()

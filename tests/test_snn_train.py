@@ -190,3 +190,29 @@ def test_metadata_is_json(few, tmp_path):
     result = train.train(tiny("digits-klif", epochs=1, qat_epochs=1), out=tmp_path)
     metadata = json.loads(json.dumps(dict(load_model(result.quantized).metadata)))
     assert metadata["training"]["layers"] == "24"
+
+
+def test_a_running_mean_of_the_parameters_is_kept(few):
+    recipe = tiny("digits-lif", epochs=2)
+    samples = train.samples_of(recipe, few)
+
+    def trained(average):
+        torch.manual_seed(0)
+        layer, path = torch.nn.Linear(64, 3), []
+
+        def forward(inputs):
+            path.append(layer.weight.detach().clone())
+            return [torch.stack([layer(step) for step in inputs.movedim(1, 0)])]
+
+        train.fit(forward, layer, samples, recipe, stage="", epochs=2, lr=1e-2, seed=0, average=average)
+        return path, layer.weight.detach()
+
+    path, last = trained(0.0)
+    again, kept = trained(0.75)
+    assert len(path) == len(again) == 20
+    assert all(torch.equal(*pair) for pair in zip(path, again, strict=True)), "it changes nothing of the training"
+    mean = path[0]
+    for weights in [*path[1:], last]:
+        mean = 0.75 * mean + 0.25 * weights
+    torch.testing.assert_close(kept, mean)
+    assert not torch.allclose(kept, last, atol=1e-4)

@@ -71,6 +71,7 @@ def test_a_sweep_saves_no_network_unless_it_is_to(spikeloom, tiny):
         (("--bits", "1"), "Population hidden: weights must be of 2 to 16 bits, or ternary, not 1"),
         (("--within", "-1"), "Loss must be at least 0 and less than 100 points, not -1"),
         (("--samples", "0"), "Samples must be at least 1, not 0"),
+        (("--inputs", "nowhere.npz"), "File nowhere.npz does not exist"),
         (("--weight-bits", "4"), "Options --weight-bits and --method must not be given with --sweep, which finds "),
     ],
 )
@@ -94,6 +95,7 @@ def test_widths_by_population_leave_the_others_as_they_are(spikeloom, tiny):
     [
         ("hidden=4,outputs=2", "Weight bits must be given for hidden, output, not for hidden, output, outputs"),
         ("four", "Width of weights must be a number of bits or ternary, not 'four'"),
+        ("hidden=4,hidden=5", "Widths must be given once for each population, not 'hidden=4,hidden=5'"),
         ("hidden=", "Width of weights must be a number of bits or ternary, not ''"),
         ("9" * 5000, "Width of weights must be a number of bits or ternary, not '999"),
     ],
@@ -102,6 +104,46 @@ def test_widths_that_are_none_are_refused(text, sentence, spikeloom, tiny):
     found = spikeloom("quantize", tiny, "--weight-bits", text)
     assert found.code == 2
     assert found.err.splitlines()[-1].startswith(sentence)
+
+
+@pytest.mark.parametrize("option", [("--bits", "4"), ("--within", 1), ("--samples", 9), ("--apply",)])
+def test_options_of_a_sweep_are_refused_without_one(option, spikeloom, tiny):
+    found = spikeloom("quantize", tiny, *option)
+    assert (found.code, found.err.splitlines()[-1]) == (2, f"Option {option[0]} must be given with --sweep alone")
+    assert not (tiny.parent / "build").exists()
+
+
+def test_a_method_that_is_none_is_refused_even_where_training_has_chosen(spikeloom):
+    found = spikeloom("quantize", "digits-klif", "--method", "least")
+    assert found.code == 2
+    assert found.err.endswith("Calibration must be one of mse, max, percentile, active, not 'least'\n")
+
+
+def test_samples_of_the_user_are_calibrated_on(spikeloom, tiny, tmp_path):
+    from spikeloom.samples import calibration_inputs
+
+    model = load_model(tiny)
+    inputs = calibration_inputs(METADATA, model.steps)[:60]
+    np.save(tmp_path / "some.npy", inputs)
+    assert spikeloom("quantize", tiny, "--inputs", tmp_path / "some.npy").code == 0
+    wanted, _ = pipeline.quantized(model, inputs=inputs)
+    assert load_network(tiny.parent / "build" / "tiny" / "network.npz").digest == wanted.digest
+    np.save(tmp_path / "narrow.npy", inputs[:, :3])
+    found = spikeloom("quantize", tiny, "--inputs", tmp_path / "narrow.npy")
+    assert (found.code, found.err.splitlines()[-1][:35]) == (2, "Inputs of kind current must be of s")
+
+
+def test_samples_of_the_user_are_searched_with(spikeloom, tiny, tmp_path):
+    chosen, _ = search_samples(METADATA, load_model(tiny).steps, count=80)
+    np.savez(tmp_path / "some.npz", inputs=chosen.inputs, labels=chosen.labels)
+    found = spikeloom("quantize", tiny, "--sweep", "--bits", "4", "--inputs", tmp_path / "some.npz", "--json")
+    assert found.code == 0, found.err
+    assert found.json["searched_with"] == f"60 samples of {tmp_path / 'some.npz'}"
+    assert found.json["test"] is None
+    np.save(tmp_path / "some.npy", chosen.inputs)
+    found = spikeloom("quantize", tiny, "--sweep", "--inputs", tmp_path / "some.npy")
+    assert found.code == 2
+    assert found.err.endswith("must be at least 2, with labels, to choose widths with\n")
 
 
 def test_float_networks_are_calibrated_by_activity_and_corrected(tiny):

@@ -30,6 +30,7 @@ __all__ = ["from_nir", "load_nir"]
 
 STEPS = 16
 _LARGEST_READOUT = 1 << 22
+_WHOLE = ("low", "high", "seed")
 
 _FOLDED = {
     "Linear": "a dense connection",
@@ -116,6 +117,7 @@ class _Import:
             if node.neurons:
                 self._population(node)
         readout = self._readout(last, way)
+        self._check_output(readout)
         self.assembly.note(self.flat.output, "Output", f"readout {readout.kind} of {readout.population}")
         network = self.assembly.network(
             # A file's name is no identifier; a population's would be.
@@ -129,7 +131,7 @@ class _Import:
 
     def _steps(self) -> int:
         if "steps" in self.metadata and self.options.steps is None:
-            return int(number(self.metadata["steps"], "Metadata steps"))
+            return _whole(number(self.metadata["steps"], "Metadata steps"), "Metadata steps")
         if self.options.steps is None:
             self.assembly.assume("", f"{STEPS} steps a sample; --steps gives another number")
         return self.options.steps or STEPS
@@ -153,7 +155,7 @@ class _Import:
         given = (node.inner.input_type or {}).get("input")
         if self.options.input_shape is not None:
             return check_shape(maps_of(self.options.input_shape), node.what)
-        sizes = [] if given is None else [int(size) for size in np.asarray(given).reshape(-1)]
+        sizes = _sizes(given, f"{node.what}: shape")
         channels = any(self.flat.nodes[target].kind == "Conv1d" for target in self.flat.after[node.name])
         while len(sizes) > 1 and sizes[0] == 1 and len(sizes) != 3 and not (len(sizes) == 2 and channels):
             sizes = sizes[1:]
@@ -170,13 +172,21 @@ class _Import:
             if f"input_{key}" in self.metadata:
                 value = self.metadata[f"input_{key}"]
                 known[key] = text(value) if key == "kind" else number(value, f"Metadata input_{key}")
-                known[key] = int(known[key]) if key in ("low", "high", "seed") else known[key]
+                known[key] = _whole(known[key], f"Metadata input_{key}") if key in _WHOLE else known[key]
         if not known and self.options.input_kind is None:
             self.assembly.assume("", "input: events of 0 or 1 in every step; --input-kind gives another")
         return self.options.input(self.shapes[self.flat.input], **known)
 
     def _words(self) -> str:
         return f"{prod(self.input.shape)} values of kind {self.input.kind}, {self.input.low} to {self.input.high}"
+
+    def _check_output(self, readout: FloatReadout) -> None:
+        node = self.flat.nodes[self.flat.output]
+        sizes = _sizes((node.inner.output_type or {}).get("output"), f"{node.what}: shape")
+        shape = next(self.shapes[name] for name, own in self.names.items() if own == readout.population)
+        made = prod(shape) if readout.weights is None else len(readout.weights)
+        if sizes and prod(sizes) != made:
+            raise NetworkError(f"{node.what} has a shape {tuple(sizes)}, but what leads into it makes {made}")
 
     # What leads into a layer.
 
@@ -185,8 +195,22 @@ class _Import:
         fold = Fold(self.names[way.source], self.shapes[way.source])
         delay = way.back
         for name, biased in way.steps:
+            self._check_maps(fold.shape, self.flat.nodes[name])
             delay += fold_node(fold, self.flat.nodes[name], bias=biased and biases, dt=self.conventions.dt)
         return fold, delay
+
+    def _check_maps(self, shape: Shape, node: Node) -> None:
+        """What a convolution says of the size of its maps, which it does not need; another input is another size."""
+        if node.kind not in ("Conv1d", "Conv2d") or self.options.input_shape is not None:
+            return
+        wanted = tuple(_sizes(node.inner.input_shape, f"{node.what}: input_shape"))
+        maps = shape[1:] if node.kind == "Conv2d" else shape[2:]
+        if len(wanted) == len(maps) and wanted != maps:
+            sides = " by ".join(map(str, wanted)), " by ".join(map(str, maps))
+            raise NetworkError(
+                f"{node.what} is written for maps of {sides[0]}, but what leads into it makes {sides[1]}; "
+                "say which size the input has with --input-shape"
+            )
 
     def _folds(self, node: Node) -> list[tuple[Fold, int]]:
         folds = [self._fold(way) for way in self.flat.paths(node.name)]
@@ -301,3 +325,14 @@ class _Import:
         weights = apply(connection, self.shapes[node.name], np.eye(prod(self.shapes[node.name]))).T
         total = spread(bias, fold.target_shape).reshape(-1) * self.steps
         return FloatReadout(population=name, kind="linear", weights=weights, bias=total)
+
+
+def _whole(value: float, what: str) -> int:
+    if value % 1:
+        raise NetworkError(f"{what} must be an integer, not {value:g}")
+    return int(value)
+
+
+def _sizes(shape: Any, what: str) -> list[int]:
+    """Sizes of a port; none if the file does not tell."""
+    return [] if shape is None else [_whole(float(size), what) for size in numbers(shape, what).reshape(-1)]

@@ -12,6 +12,8 @@ __all__ = ["COMPARES", "ImportOptions", "maps_of"]
 
 COMPARES = (">", ">=")
 
+_MAX_STEPS = 1 << 16
+
 _CHOICES = {
     "reset": ("zero", "subtract", "none"),
     "compare": COMPARES,
@@ -84,6 +86,8 @@ class ImportOptions:
             value = getattr(self, field)
             if value is not None and value < 1:
                 raise NetworkError(f"Option {_option(field)} must be at least 1, not {value!r}")
+        if self.steps is not None and self.steps > _MAX_STEPS:
+            raise NetworkError(f"Option --steps must be at most {_MAX_STEPS}, not {self.steps}")
         if self.input_shape is not None:
             shape = tuple(self.input_shape)
             check_shape(maps_of(shape), f"Option {_option('input_shape')}")

@@ -1,7 +1,8 @@
 """What was imported, run on the input of the trace, beside what the module did."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from quant.model import FloatInput, FloatNetwork
 from quant.result import Result
 from quant.simulate import run_float
 
-from .torch_graph import SEQUENCE, Trace
+from .torch_graph import FRAME, STATIC, Trace
 from .torch_values import TIME, Record
 
 __all__ = ["check_spikes"]
@@ -42,7 +43,12 @@ def check_spikes(model: FloatNetwork, trace: Trace, names: Mapping[Record, str])
     live = {names[record]: _spikes(record) for record in trace.records if plain[names[record]].threshold is not None}
     if all((found.spikes[name] == spikes).all() for name, spikes in live.items()):
         return
-    nearly = [run_float(_moved(plain, factor), inputs, record=["spikes"]) for factor in (1 - _TIE, 1 + _TIE)]
+
+    @cache
+    def nearly(name: str) -> list[np.ndarray]:
+        moved = [_moved(plain, name, factor) for factor in (1 - _TIE, 1 + _TIE)]
+        return [run_float(model, inputs, record=["spikes"]).spikes[name] for model in moved]
+
     layers = {names[record]: f"Layer {record.name} ({record.kind})" for record in trace.records}
     for sample in range(len(inputs)):
         _check_sample(sample, [name for name in plain.order if name in live], found, live, nearly, layers)
@@ -53,7 +59,7 @@ def _check_sample(
     order: list[str],
     found: Result,
     live: Mapping[str, np.ndarray],
-    nearly: list[Result],
+    nearly: Callable[[str], list[np.ndarray]],
     layers: Mapping[str, str],
 ) -> None:
     """The first difference of a sample must be a tie; what follows it may differ."""
@@ -64,7 +70,7 @@ def _check_sample(
             different = found.spikes[name][sample, step] != spikes
             if not different.any():
                 continue
-            tie = np.any([item.spikes[name][sample, step] == spikes for item in nearly], axis=0)
+            tie = np.any([item[sample, step] == spikes for item in nearly(name)], axis=0)
             if (different & ~tie).any():
                 raise UnsupportedError(
                     f"{layers[name]} spikes otherwise than its import in step {step}: the module does something that "
@@ -76,10 +82,10 @@ def _check_sample(
 def _inputs(trace: Trace) -> np.ndarray:
     """Inputs of the trace as ``(B, T, N)``."""
     values = trace.inputs.detach()
-    if trace.style == SEQUENCE:
-        values = values.transpose(0, 1) if trace.axes[0] == TIME else values
-    else:
+    if trace.style == STATIC:
         values = values[:, None].expand(-1, trace.steps, *values.shape[1:])
+    elif trace.style == FRAME or trace.axes[0] == TIME:
+        values = values.transpose(0, 1)
     return values.flatten(2).numpy().astype(np.int64)
 
 
@@ -89,9 +95,9 @@ def _spikes(record: Record) -> np.ndarray:
     return (spikes.transpose(0, 1).flatten(2) != 0).numpy().astype(np.int8)
 
 
-def _moved(model: FloatNetwork, factor: float) -> FloatNetwork:
+def _moved(model: FloatNetwork, name: str, factor: float) -> FloatNetwork:
+    """The network with the thresholds of one population moved: what leads into it stays as it is."""
     populations = [
-        item if item.threshold is None else replace(item, threshold=item.threshold * factor)
-        for item in model.populations
+        replace(item, threshold=item.threshold * factor) if item.name == name else item for item in model.populations
     ]
     return replace(model, populations=tuple(populations))

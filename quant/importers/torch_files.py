@@ -55,7 +55,7 @@ def _attribute(name: str, factory: str) -> Any:
         sys.path.insert(0, folder)
     try:
         module = importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         told = f"{type(error).__name__}: {error}"
         raise UnsupportedError(
             f"Python module {name} cannot be imported ({told}); start in its folder, or install it"
@@ -72,7 +72,7 @@ def _made(factory: Any, argument: str) -> Any:
         return factory()
     except SpikeloomError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UnsupportedError(
             f"{argument} must make a torch module without arguments, but raises {type(error).__name__}: {error}"
         ) from error

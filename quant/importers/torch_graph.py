@@ -26,6 +26,7 @@ __all__ = ["FRAME", "SEQUENCE", "STATIC", "Trace", "trace_module"]
 #: How a module takes its input: a step at a time; all steps, first or second axis; one input for all steps.
 FRAME, SEQUENCE, STATIC = "frame", "sequence", "static"
 
+_MOST_FRAMES = 32
 _WAY_OUT = "use layers of torch.nn, and neurons of snnTorch or SpikingJelly"
 
 
@@ -79,7 +80,8 @@ def trace_module(module: nn.Module, shape: Shape, *, steps: int, style: str | No
     UnsupportedError
         If none does, or naming the layer that cannot be imported.
     """
-    batch = 3 if steps == 2 else 2
+    batch = 5 if steps == 4 else 4
+    dtype = _dtype(module)
     ways = [
         (FRAME, (batch,), (BATCH,)),
         (SEQUENCE, (steps, batch), (TIME, BATCH)),
@@ -91,8 +93,7 @@ def trace_module(module: nn.Module, shape: Shape, *, steps: int, style: str | No
     for way, sizes, axes in ways:
         if style is not None and way != style:
             continue
-        values = torch.from_numpy(np.random.default_rng(0).integers(0, 2, (*sizes, *shape)))
-        inputs = values.to(next((item.dtype for item in module.parameters()), torch.float32))
+        inputs = _random_events((*sizes, *shape), dtype, seed=0)
         try:
             return _Tracer(module).run(way, inputs, axes, steps)
         except SpikeloomError:
@@ -114,6 +115,22 @@ def trace_module(module: nn.Module, shape: Shape, *, steps: int, style: str | No
         f"Module {type(module).__name__} cannot run on samples of shape {shape}: it {words}; "
         "give the shape of one step of one sample with --input-shape"
     ) from told
+
+
+def _dtype(module: nn.Module) -> torch.dtype:
+    """Type of the module's numbers."""
+    found = [item.dtype for item in module.parameters() if item.dtype.is_floating_point]
+    for dtype in found:
+        if dtype not in (torch.float32, torch.float64):
+            raise UnsupportedError(
+                f"Module {type(module).__name__} computes in {str(dtype).removeprefix('torch.')}, whose rounding "
+                "decides on spikes; make it float32, with module.float()"
+            )
+    return found[0] if found else torch.float32
+
+
+def _random_events(shape: Sequence[int], dtype: torch.dtype, *, seed: int) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).integers(0, 2, shape)).to(dtype)
 
 
 class _Tracer(TorchFunctionMode):
@@ -139,17 +156,18 @@ class _Tracer(TorchFunctionMode):
             calls = {len(record.calls) for record in self.records}
             if not any(record.implicit for record in self.records) or max(calls, default=1) > 1:
                 return self._trace(STATIC, outputs, max(calls, default=1), inputs, axes)
-        return self._frames(inputs, axes)
+        return self._frames(inputs, axes, steps)
 
-    def _frames(self, inputs: torch.Tensor, axes: tuple[str, ...], steps: int = 3) -> Trace:
+    def _frames(self, inputs: torch.Tensor, axes: tuple[str, ...], steps: int) -> Trace:
         """The module anew, a step at a time."""
         again = _Tracer(self.module)
-        frames = [inputs.clone() for _ in range(steps)]
+        # A layer that is fed back is seen to be so in the third step.
+        frames = _random_events((min(max(steps, 3), _MOST_FRAMES), *inputs.shape), inputs.dtype, seed=1)
         with _quiet(self.module), _hooked(again), torch.no_grad():
-            for step, frame in enumerate(frames):
+            for step, frame in enumerate(frames.clone()):
                 again.set(frame, Value((Term(INPUT, step),), axes))
                 outputs = again._call(frame)
-        return again._trace(FRAME, outputs, steps, inputs, axes)
+        return again._trace(FRAME, outputs, len(frames), frames, axes)
 
     def _call(self, inputs: torch.Tensor) -> Any:
         with self:

@@ -4,9 +4,12 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from quant.errors import SpikeloomError
+
+from ..datasets.events import Events
 
 __all__ = ["Encoder", "EncoderError", "Shape"]
 
@@ -82,3 +85,14 @@ def check_steps(steps: int) -> None:
     """Refuse a number of steps below 1."""
     if steps < 1:
         raise EncoderError(f"Steps must be at least 1, not {steps}")
+
+
+def integers(values: Any, what: str, axes: tuple[str, ...]) -> NDArray[Any]:
+    """Values as an array of integers with those axes; ``what`` begins the sentence of an error."""
+    wanted = f"{what} must be integers of shape ({', '.join(axes)})"
+    if isinstance(values, Events):
+        raise EncoderError(f"{wanted}, not the events of a camera")
+    array = np.asarray(values)
+    if array.ndim != len(axes) or array.dtype.kind not in "iu":
+        raise EncoderError(f"{wanted}, not {array.dtype} {array.shape}")
+    return array

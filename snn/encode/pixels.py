@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .encoder import Encoder, EncoderError, check_steps
+from .encoder import Encoder, EncoderError, check_steps, integers
 
 __all__ = ["Direct", "Latency", "Rate"]
 
@@ -18,10 +18,7 @@ Kind = TypeVar("Kind", bound="_Code")
 
 
 def _checked(pixels: Any) -> NDArray[Any]:
-    pixels = np.asarray(pixels)
-    if pixels.ndim != 2 or pixels.dtype.kind not in "iu":
-        raise EncoderError(f"Pixels must be integers of shape (samples, pixels), not {pixels.dtype} {pixels.shape}")
-    return pixels
+    return integers(pixels, "Pixels", ("samples", "pixels"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .encoder import Encoder, EncoderError, Shape
+from .encoder import Encoder, EncoderError, Shape, integers
 
 __all__ = ["Level", "Spikes"]
 
@@ -16,11 +16,7 @@ _LEVEL = re.compile(r"level/(\d{1,5})(?:\^(\d{1,3}))?")
 
 
 def _checked(values: Any, steps: int) -> NDArray[Any]:
-    values = np.asarray(values)
-    if values.ndim != 3 or values.dtype.kind not in "iu":
-        raise EncoderError(
-            f"Sequences must be integers of shape (samples, steps, channels), not {values.dtype} {values.shape}"
-        )
+    values = integers(values, "Sequences", ("samples", "steps", "channels"))
     if values.shape[1] != steps:
         raise EncoderError(f"Steps must be the {values.shape[1]} of the sequences, not {steps}")
     return values

@@ -24,7 +24,7 @@ EVENTS = (
         batch=50,
         lr=3e-3,
         weight_decay=1e-2,
-        qat_epochs=8,
+        qat_epochs=16,
         qat_lr=1e-3,
     ),
 )

@@ -45,8 +45,9 @@ IMAGES = (
             lr=3e-3,
             warm_up=1.0,
             weight_decay=1e-2,
-            qat_epochs=5,
+            qat_epochs=4,
             qat_lr=1e-3,
+            qat_average=0.995,
         )
         for neuron in ("klif", "lif")
     ),
@@ -72,7 +73,8 @@ IMAGES = (
             warm_up=1.0,
             weight_decay=1e-2,
             qat_epochs=4,
-            qat_lr=1.5e-3,
+            qat_lr=1e-3,
+            qat_average=0.995,
         )
         for neuron in ("klif", "lif")
     ),

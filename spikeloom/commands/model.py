@@ -6,13 +6,17 @@ from typing import Annotated, Any
 import typer
 
 from quant.calibrate import METHODS
+from quant.measurement import Measurement
 
 from ..options import Data, Inputs, Json, Model, Out, integers_of, samples_of, width_list, widths_of, workspace_of
+from ..samples import file_samples
 from ..screen import Screen
 from ..source import Source, UsageError, find_source
 from ..workspace import Workspace
 
 __all__ = ["check", "evaluate", "quantize", "recipes", "train"]
+
+_BITS, _WITHIN, _SAMPLES = "2,3,4,6,8", 0.5, 1000
 
 
 def recipes(as_json: Json = False) -> None:
@@ -89,12 +93,22 @@ def quantize(
         typer.Option("--method", help=f"Calibration: {', '.join(METHODS)}; default: active, or mse without samples."),
     ] = None,
     sweep: Annotated[bool, typer.Option("--sweep", help="Try widths, and find the narrowest for every layer.")] = False,
-    bits: Annotated[str, typer.Option("--bits", help="Widths to try, with --sweep.")] = "2,3,4,6,8",
-    within: Annotated[float, typer.Option("--within", help="Points of accuracy that may be lost, with --sweep.")] = 0.5,
+    bits: Annotated[str | None, typer.Option("--bits", help=f"Widths to try, with --sweep; default: {_BITS}.")] = None,
+    within: Annotated[
+        float | None,
+        typer.Option("--within", help=f"Points of accuracy that may be lost, with --sweep; default: {_WITHIN}."),
+    ] = None,
     samples: Annotated[
-        int, typer.Option("--samples", help="Training samples to choose with, at most, with --sweep.")
-    ] = 1000,
+        int | None,
+        typer.Option("--samples", help=f"Training samples to choose with, at most, with --sweep; default: {_SAMPLES}."),
+    ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Save the network that --sweep has chosen.")] = False,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(
+            "--inputs", help="Samples to calibrate on, a .npy of inputs, or a .npz of inputs and, for --sweep, labels."
+        ),
+    ] = None,
     data: Data = None,
     out: Out = None,
     as_json: Json = False,
@@ -107,6 +121,7 @@ def quantize(
     screen = Screen(as_json=as_json)
     source = find_source(model)
     workspace = workspace_of(source, out)
+    given = None if inputs is None else file_samples(inputs)
     if sweep:
         if weight_bits is not None or method is not None:
             raise UsageError(
@@ -116,17 +131,27 @@ def quantize(
             source,
             workspace,
             screen,
-            bits=width_list(bits),
-            within=within / 100,
-            samples=samples,
+            bits=width_list(_BITS if bits is None else bits),
+            within=(_WITHIN if within is None else within) / 100,
+            samples=_SAMPLES if samples is None else samples,
             decay_bits=decay_bits,
             data=data,
+            inputs=given,
             apply=apply,
         )
         return
+    for flag, value in (("bits", bits), ("within", within), ("samples", samples), ("apply", apply or None)):
+        if value is not None:
+            raise UsageError(f"Option --{flag} must be given with --sweep alone")
     with screen.busy("Quantizing"):
         network, report = pipeline.quantize(
-            source, workspace, weight_bits=widths_of(weight_bits), decay_bits=decay_bits, method=method, data=data
+            source,
+            workspace,
+            weight_bits=widths_of(weight_bits),
+            decay_bits=decay_bits,
+            method=method,
+            data=data,
+            inputs=None if given is None else given.inputs,
         )
     values = {"network": str(workspace.network), "name": network.name, "digest": network.digest, **report.as_dict()}
     screen.show(values, quantization_table(report), f"Integer network: {workspace.network}")
@@ -139,11 +164,11 @@ def _sweep(source: Source, workspace: Workspace, screen: Screen, **options: Any)
 
     with screen.progress() as advance:
         result = sweep(source, workspace, progress=advance, **options)
-    test, chosen = result.test, result.sweep.chosen
+    chosen = result.sweep.chosen
     screen.show(
         result.as_dict(),
         sweep_table(result),
-        f"Chosen, on all {test.samples} test samples: {test.accuracy:.2%}, float {result.float_test_accuracy:.2%}",
+        *_tested(result.test, result.float_test_accuracy),
         f"Files: {', '.join(map(str, result.files))}",
     )
     if not result.sweep.met:
@@ -152,6 +177,13 @@ def _sweep(source: Source, workspace: Workspace, screen: Screen, **options: Any)
         screen.say(f"Warning: {warning}")
     if not any(path.suffix == ".svg" for path in result.files):
         screen.say("No plot without matplotlib: pip install 'spikeloom[report]'")
+
+
+def _tested(test: Measurement | None, reference: float | None) -> list[str]:
+    """A line of the chosen network on the test set, if there is one."""
+    if test is None:
+        return []
+    return [f"Chosen, on all {test.samples} test samples: {test.accuracy:.2%}, float {reference:.2%}"]
 
 
 def evaluate(
