@@ -15,8 +15,8 @@ from quant.result import Result
 __all__ = ["Rig", "assert_answers", "assert_traces"]
 
 
-QUIET = 600
-"""Cycles without a word after which nothing more comes."""
+QUIET, ENDED = 600, 60
+"""Cycles without a word after which nothing more comes; so many where every population has seen its samples end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,8 @@ class Rig:
     traces: dict[str, list[Word]] = field(default_factory=dict)
     begun: list[int] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
+    sent: int = 0
+    ends: dict[str, int] = field(default_factory=dict)
     cycle: int = 0
     given_up: bool = False
 
@@ -59,6 +61,7 @@ class Rig:
         self.dut = NetworkCore(self.design.plan, instrumented=True)
         self.top = Resettable(self.dut)
         self.traces = {core.name: [] for core in self.design.plan.populations}
+        self.ends = dict.fromkeys(self.traces, 0)
         simulate(
             self.top,
             self._feed,
@@ -97,6 +100,7 @@ class Rig:
         """Sends beats; given ``reset``, as many as go in so many cycles, and then a reset."""
         port, start, begun = self.dut.i, self.cycle, False
         self.given_up = reset is not None
+        self.sent += 1
         for beat in sequence:
             ctx.set(port.payload, {name: int(beat[name]) for name in ("address", "value", "tick", "last")})
             ready = False
@@ -118,9 +122,10 @@ class Rig:
         ctx.set(self.top.rst, 1)
         await ctx.tick()
         ctx.set(self.top.rst, 0)
-        self.received = []
-        for words in self.traces.values():
+        self.received, self.sent = [], 0
+        for name, words in self.traces.items():
             words.clear()
+            self.ends[name] = 0
 
     async def _collect(self, ctx: Any) -> None:
         random, port = Random(self.seed + 1), self.dut.o
@@ -140,9 +145,10 @@ class Rig:
         await self._quiet(ctx)
 
     async def _quiet(self, ctx: Any) -> None:
-        """Waits for what lags behind an answer: populations that nobody reads."""
+        """Waits for what lags behind an answer: populations that nobody reads, and their events."""
         quiet, seen = 0, -1
-        while quiet < QUIET:
+        least = ENDED + max(core.population.size for core in self.design.cores)
+        while quiet < (least if set(self.ends.values()) == {self.sent} else QUIET):
             count = sum(map(len, self.traces.values()))
             quiet, seen = (quiet + 1 if count == seen else 0), count
             await ctx.tick()
@@ -157,7 +163,9 @@ class Rig:
             for core in self.design.plan.populations:
                 trace = getattr(self.dut, f"trace_{core.name}")
                 if ctx.get(trace.valid):
-                    self.traces[core.name].append(self._word(ctx, core.units, trace))
+                    word = self._word(ctx, core.units, trace)
+                    self.traces[core.name].append(word)
+                    self.ends[core.name] += word.last & (word.index == core.sweeps - 1)
 
     def _word(self, ctx: Any, units: int, trace: Any) -> Word:
         def values(name: str) -> list[int]:
