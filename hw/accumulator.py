@@ -125,7 +125,11 @@ class Accumulator(wiring.Component):
                 total = Signal(shape_of(self.drive), name=f"total_{lane}")
                 m.d.comb += total.eq(Mux(empties, 0, sums[unit] + operand))
                 totals.append(total)
-            m.d.comb += write.eq(Cat(*totals, *reached))
+            # Part by part, so that the memory's port has a name.
+            place = 0
+            for part in (*totals, *reached):
+                m.d.comb += write[place : place + len(part)].eq(part)
+                place += len(part)
             self._store(m, bank, Cat(sums.as_value(), marks), write, enable, now, near, far)
             chosen.append(Mux(selected, sums.as_value(), 0))
         m.d.comb += self.taken.as_value().eq(reduce(or_, chosen))

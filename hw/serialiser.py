@@ -110,10 +110,12 @@ class Serialiser(wiring.Component):
         m = Module()
 
         # Queue of the words that say something.
+        word: Any = Signal(self.word)
+        m.d.comb += [word[name].eq(getattr(self, name)) for name, _ in self.word]
         m.submodules.queue = queue = SyncFIFOBuffered(width=self.word.size, depth=self.depth)
         kept = self.fired.any() | self.end
         m.d.comb += [
-            queue.w_data.eq(Cat(getattr(self, name) for name, _ in self.word)),
+            queue.w_data.eq(word.as_value()),
             queue.w_en.eq(self.push & kept),
             self.dropped.eq(self.push & ~kept),
         ]

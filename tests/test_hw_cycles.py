@@ -53,11 +53,11 @@ def test_predicts_the_cycles_of_readouts_that_show(kind):
 def test_predicts_the_cycles_of_early_stops(kind, lanes):
     high = 1 if kind == "events" else 7
     network = loop(
-        # Steps of a latency code are short: the encoder is some of them ahead of the decision.
-        steps=20 if kind == "latency" else 9,
+        # Steps of a code on chip are short here: the encoder is some of them ahead of the decision.
+        steps=20 if kind in ("rate", "latency") else 9,
         port=Input(shape=(5,), kind=kind, high=high),
         readout=Readout(population="b", kind="first_spike"),
-        threshold=2 if kind == "latency" else 8,
+        threshold=2 if kind in ("rate", "latency") else 8,
     )
     inputs = random_inputs(np.random.default_rng(7), network, 6)
     stopped, whole = (check(network, inputs, lanes=lanes, early_stop=early_stop) for early_stop in (True, False))
