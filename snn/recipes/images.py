@@ -45,9 +45,8 @@ IMAGES = (
             lr=3e-3,
             warm_up=1.0,
             weight_decay=1e-2,
-            qat_epochs=4,
-            qat_lr=1e-3,
-            qat_average=0.995,
+            qat_epochs=2,
+            qat_lr=5e-4,
         )
         for neuron in ("klif", "lif")
     ),
