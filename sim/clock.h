@@ -8,7 +8,9 @@ class Vtop final {
     Vmodel model;
 
 public:
-    explicit Vtop(const char* name) : model{name} {}
+    explicit Vtop(const char* name) : model{name} {
+        model.run = 0;  // what nobody has set is random
+    }
 
     void eval_step() {
         model.eval_step();

@@ -18,11 +18,12 @@ HASH = bytes(range(16))
 
 def network_of(*, inputs=11, classes=3, kind="events", low=-2, high=5, steps=4):
     """Two populations; only its sizes matter here."""
-    layers = [("hidden", 4, inputs), ("out", classes, 4)]
+    shape = inputs if isinstance(inputs, tuple) else (inputs,)
+    layers = [("hidden", 4, int(np.prod(shape))), ("out", classes, 4)]
     return Network(
         name="linked",
         steps=steps,
-        input=Input(shape=(inputs,), kind=kind, low=low, high=high),
+        input=Input(shape=shape, kind=kind, low=low, high=high),
         populations=tuple(
             Population(name=name, shape=(size,), threshold=1, state_min=-9, state_max=9) for name, size, _ in layers
         ),
@@ -176,12 +177,13 @@ def test_info(spec):
     )
 
 
-@pytest.mark.parametrize("stall", [0.0, 0.5])
-@pytest.mark.parametrize("kind", ["events", "current"])
+@pytest.mark.parametrize(("kind", "stall"), [("events", 0.5), ("current", 0.0), ("rate", 0.5)])
 def test_samples_reach_the_network_and_answers_the_host(kind, stall):
-    spec = LinkSpec(plan=plan_network(network_of(kind=kind)), build_hash=HASH)
+    low, high = (0, 7) if kind == "rate" else (-2, 5)
+    spec = LinkSpec(plan=plan_network(network_of(kind=kind, low=low, high=high)), build_hash=HASH)
     rng = np.random.default_rng(3)
     samples = [random_sample(rng, steps=steps if kind == "events" else 1) for steps in (4, 1, 3, 4)]
+    samples = [np.maximum(sample, low) for sample in samples]
     samples[2][:] = 0
     rig = Rig(spec)
     payloads = rig.run(*(run_frame(spec, sample, tag=tag) for tag, sample in enumerate(samples)), stall=stall)
@@ -195,9 +197,9 @@ def test_samples_reach_the_network_and_answers_the_host(kind, stall):
         assert list(np.frombuffer(payload[9:], "<u4")) == [len(events), sum(address % 2 for address in events)]
 
 
-@pytest.mark.parametrize("slowness", [0, 1, 300])
+@pytest.mark.parametrize("slowness", [0, 1, 70])
 def test_cycles_are_those_from_the_end_of_the_frame_to_the_first_score(spec, slowness):
-    (payload,) = Rig(spec, slowness=slowness).run(run_frame(spec, np.ones((2, 11), int)), patience=1000)
+    (payload,) = Rig(spec, slowness=slowness).run(run_frame(spec, np.ones((2, 11), int)), patience=700)
     assert int.from_bytes(payload[5:9], "little") == slowness + 2
 
 
@@ -273,6 +275,18 @@ def test_refuses_and_recovers(spec, case):
         assert tick or (address < 11 and -2 <= value <= 5)
 
 
+def test_addresses_of_a_map_are_fields_of_which_each_may_be_outside():
+    """Of (2, 3, 5): channel, row and column in bits 5, 4 to 3 and 2 to 0."""
+    spec = LinkSpec(plan=plan_network(network_of(inputs=(2, 3, 5))))
+    assert (spec.layout["address"].width, board_info(spec).address_width) == (6, 6)
+    inside, column, row = 0b1_10_100, 0b0_00_101, 0b0_11_000
+    for wrong in (column, row):
+        rig = Rig(spec)
+        payloads = rig.run(frame(payload_of(spec, [{"address": inside, "value": 5}, {"address": wrong, "value": 5}])))
+        assert payloads == [error(Fault.ADDRESS)]
+        assert seen(rig.samples[0]) == [(inside, 5, 0, 0), (None, None, 1, 1)]
+
+
 def test_good_values_at_both_ends_pass(spec):
     rig = Rig(spec)
     sample = np.zeros((4, 11), int)
@@ -282,8 +296,7 @@ def test_good_values_at_both_ends_pass(spec):
     assert seen(rig.samples[0]) == expected_sample(sample)
 
 
-@pytest.mark.parametrize("stall", [0.0, 0.5])
-@pytest.mark.parametrize("position", [1, 3, -3])
+@pytest.mark.parametrize(("position", "stall"), [(1, 0.0), (3, 0.5), (-3, 0.0)])
 def test_wrong_checksum_drops_the_answer(spec, position, stall):
     bad = bytearray(run_frame(spec, np.ones((2, 11), int), tag=3))
     bad[position] ^= 0x10
@@ -326,7 +339,7 @@ def test_line_error_spoils_the_frame(spec):
     assert payloads[1][0] == RUN | RESPONSE
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_recovers_from_garbage(spec, seed):
     rng = np.random.default_rng(seed)
     garbage = rng.integers(0, 256, 60)

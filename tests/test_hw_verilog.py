@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hw.design import generate
-from quant.ir import Connection, Input, Network, Population, Readout
+from quant.ir import Connection, Decay, Input, Network, Population, Readout
 from sim import golden
 
 needs_icarus = pytest.mark.skipif(which("iverilog") is None, reason="needs iverilog in PATH")
@@ -122,6 +122,39 @@ def network_of_one():
     )
 
 
+def network_of_maps():
+    """Connections of every kind and delay, neurons of second order, an input that is coded, a linear readout."""
+    rng = np.random.default_rng(1)
+    rails = {"state_min": -8, "state_max": 7, "threshold": 3}
+    maps = Population(
+        name="maps", shape=(2, 3, 4), ternary=True, current_decay=Decay(numerator=1, shift=1), current_max=5, **rails
+    )
+    out = Population(name="out", shape=(4, 1, 2), reset="latch", **rails)
+
+    def connection(source, target, kind, weights, **fields):
+        return Connection(source=source, target=target, kind=kind, weights=weights, weight_bits=4, **fields)
+
+    return Network(
+        name="maps",
+        steps=3,
+        input=Input(shape=(2, 3, 4), kind="rate", high=7),
+        populations=(maps, out),
+        connections=(
+            connection("input", "maps", "conv2d", rng.integers(-4, 5, (2, 1, 3, 3)), padding=1, groups=2),
+            connection("input", "maps", "max_pool", [1, 2], kernel=3, stride=1, padding=1),
+            connection("maps", "maps", "identity", rng.integers(-4, 5, (2, 3, 4)), delay=1),
+            connection("maps", "out", "conv_transpose2d", rng.integers(-4, 5, (2, 4, 1, 1)), pool=(2, 2)),
+            connection("out", "maps", "dense", rng.integers(-4, 5, (24, 8)), delay=1),
+        ),
+        readout=Readout(population="out", kind="linear", weights=rng.integers(-4, 5, (3, 8))),
+    )
+
+
+@pytest.fixture(scope="module")
+def of_maps():
+    return generate(network_of_maps())
+
+
 def header(text):
     return text[: text.index("module ")].rstrip()
 
@@ -157,6 +190,30 @@ def test_the_header_of_a_current_says_that_a_sample_comes_once():
     assert "Per step" not in text
 
 
+def test_the_header_of_a_map_says_what_an_address_is(of_maps):
+    lines = header(of_maps.verilog).splitlines()
+    assert lines[3:6] == [
+        "// Core maps: input, input, maps, out -> 24 neurons, 2 synaptic operations a cycle, 2 neuron updates a cycle.",
+        "// Core out: maps -> 8 neurons, 4 synaptic operations a cycle, 1 neuron updates a cycle.",
+        "// Core scores: out -> 3 neurons, 3 synaptic operations a cycle, 1 neuron updates a cycle.",
+    ]
+    assert (
+        "//              An address is, from its lowest bit: 2 bits of column, 2 bits of row, 1 bits of channel"
+        in lines
+    )
+    assert "tdata[4:0] address, tdata[7:5] value; tuser" in header(of_maps.verilog)
+    assert any(line.startswith("//              Per sample: the values that are not 0") for line in lines)
+
+
+def test_a_core_that_is_no_population_is_paused_but_not_traced(of_maps):
+    found = ports(of_maps.instrumented, "spikeloom_maps")
+    assert found["pause"] == ("input", 3)
+    assert {name for name in found if name.startswith("trace_")} == {
+        *(f"trace_maps_{member}" for member in ("valid", "index", "last", "spikes", "membranes", "currents")),
+        *(f"trace_out_{member}" for member in ("valid", "index", "last", "spikes", "membranes")),
+    }
+
+
 def test_another_network_has_another_digest(written):
     other = network()
     weights = other.connections[0].weights.copy()
@@ -185,8 +242,8 @@ def test_both_share_their_cores(written):
 
 def test_names_come_from_the_source(written):
     """No port has a name that was made up for want of one."""
-    assert "port$" not in written.verilog
-    assert "port$" not in written.instrumented
+    for text in (written.verilog, written.instrumented):
+        assert "port$" not in text
 
 
 def self_reading(text):
@@ -200,9 +257,9 @@ def self_reading(text):
     return found
 
 
-@pytest.mark.parametrize("kind", ["events", "current"])
-def test_no_block_reads_a_signal_of_which_it_assigns_parts(kind):
-    assert self_reading(generate(network(kind=kind)).verilog) == []
+def test_no_block_reads_a_signal_of_which_it_assigns_parts(written, of_maps):
+    assert self_reading(written.verilog) == []
+    assert self_reading(of_maps.instrumented) == []
 
 
 def test_a_block_that_reads_what_it_assigns_is_seen():
@@ -220,7 +277,7 @@ SCRIPT = """
 import sys
 sys.path[:0] = {paths!r}
 from test_hw_verilog import design
-sys.stdout.write({kind!r} + design({kind!r}).verilog + design({kind!r}).instrumented)
+sys.stdout.write({kind!r} + design({kind!r}).instrumented)
 """
 
 
@@ -239,10 +296,9 @@ def test_is_the_same_in_every_process():
 
 
 @needs_icarus
-@pytest.mark.parametrize("variant", ["verilog", "instrumented"])
-@pytest.mark.parametrize("kind", ["events", "current", "one"])
-def test_icarus_compiles_it_without_a_warning(kind, variant, tmp_path):
-    made = generate(network_of_one()) if kind == "one" else design(kind)
+@pytest.mark.parametrize(("made", "variant"), [("written", "verilog"), ("of_maps", "instrumented"), ("one", "verilog")])
+def test_icarus_compiles_it_without_a_warning(made, variant, tmp_path, request):
+    made = generate(network_of_one()) if made == "one" else request.getfixturevalue(made)
     source = tmp_path / "design.v"
     source.write_text(getattr(made, variant))
     command = ["iverilog", "-Wall", "-g2005", "-s", made.name, "-o", str(tmp_path / "design.vvp"), str(source)]

@@ -79,6 +79,13 @@ def test_isolated_samples_take_the_predicted_cycles(simulator):
 
 
 @needs("verilator")
+@pytest.mark.parametrize("seed", range(2, 8))
+def test_nothing_runs_before_the_reset(seed):
+    """Whatever is in the registers then, and on the inputs."""
+    assert simulate(simulator="verilator", inputs=INPUTS[:3], seed=seed).mismatches == 0
+
+
+@needs("verilator")
 def test_a_run_is_longer_than_a_turn_of_the_clock():
     """Verilator's clock stops every 65536 cycles, and goes on."""
     report = simulate(simulator="verilator", inputs=np.tile(INPUTS, (200, 1, 1)), shard=2400)
