@@ -85,7 +85,7 @@ def cosimulate(
         Folder for the Verilog, and for each shard's stimulus, traces and simulator's log. By default a temporary one,
         which stays if the simulator fails.
     patience : int, optional
-        Cycles without a transfer anywhere after which the run is given up. Default: 100,000, or more if a sample may
+        Cycles without a transfer anywhere after which the run is given up. Default: 100,000, or more if a step may
         need them.
     progress : callable, optional
         See :data:`Progress`.

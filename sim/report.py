@@ -35,7 +35,7 @@ class CosimReport:
     cycles : tuple of int
         By sample: from the transfer of its first input beat to that of its answer, both included.
     cycles_predicted : tuple of int
-        By sample: what the cycle model says of a sample alone and without stalls.
+        By sample: what the cycle model says of a sample alone and without stalls. Empty if samples were not isolated.
     total_cycles : int
         Cycles of all simulators.
     simulator, version : str

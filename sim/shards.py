@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from hw.beats import beats, pack
 from quant.graph import INPUT
-from quant.ir import Network
+from quant.ir import Connection, Network
 from quant.result import Result
 
 from . import golden
@@ -78,7 +79,7 @@ class ShardResult:
         Their digest; see :func:`digest_of`.
     comparison : Comparison
     cycles, cycles_predicted : tuple of int
-        By sample.
+        By sample; nothing is predicted if samples were not isolated.
     total_cycles : int
     seconds : float
         Time of the simulator.
@@ -121,7 +122,7 @@ class Rig:
     inputs : array of int
     options : Options
     patience : int or None
-        Cycles without a transfer anywhere after which a run is given up; None: as many as a sample may need.
+        Cycles without a transfer anywhere after which a run is given up; None: as many as a step may need.
     """
 
     network: Network
@@ -155,10 +156,9 @@ class Rig:
         inputs = self.inputs[samples.start : samples.stop]
         with _golden_turn:
             expected = golden.run(self.network, inputs, record=KINDS)
-        predicted = np.asarray(self.design.predict(expected, inputs))
-        patience = self.patience
-        if patience is None:
-            patience = max(_LEAST_PATIENCE, int(2 * predicted.max() / (1 - self.options.stall)))
+        # The cycle model takes longer than the simulation.
+        predicted = self.design.predict(expected, inputs) if self.options.isolate else ()
+        patience = self._patience if self.patience is None else self.patience
         start = time.monotonic()
         recording = self._simulate(model, samples, folder, patience)
         seconds = time.monotonic() - start
@@ -204,6 +204,12 @@ class Rig:
         return read_recording(self.bench, folder)
 
     @property
+    def _patience(self) -> int:
+        """Cycles in which the events of a step go through the largest connection, were there a single lane."""
+        most = max(_operations(connection, self.network) for connection in self.network.connections)
+        return max(_LEAST_PATIENCE, int(2 * most / (1 - self.options.stall)))
+
+    @property
     def _drain(self) -> int:
         """Cycles without a word after which nothing more comes: longer than a sweep, or the rows of an event."""
         return 1000 + 2 * max(probe.size for probe in self.bench.probes)
@@ -241,6 +247,13 @@ class Rig:
 def _cycles(recording: Recording) -> tuple[int, ...]:
     answers = recording.answer_last == 1
     return tuple(int(n) for n in (recording.answer_cycle - recording.first_cycle + 1)[answers])
+
+
+def _operations(connection: Connection, network: Network) -> int:
+    """Synaptic operations if every source neuron fires."""
+    shape = network.shape_of(connection.source)
+    weights = int(connection.weights.size)
+    return weights if connection.kind == "dense" else prod(shape) * max(1, weights // shape[0])
 
 
 def shard_size(rig: Rig) -> int:

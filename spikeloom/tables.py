@@ -115,18 +115,22 @@ def evaluation_table(evaluation: Evaluation) -> Table:
 
 def cosim_table(report: "CosimReport") -> Table:
     """What was compared."""
+    resumed = f" ({report.resumed} of them by an earlier run)" if report.resumed else ""
+    currents = f"{report.currents}, {report.current_mismatches} differ"
     return facts(
         f"Co-simulation of {report.network}",
         {
             "simulator": f"{report.simulator} {report.version}",
-            "samples": f"{report.samples}, with streams stalled {report.stall:.0%} of the time, seed {report.seed}",
+            "samples": f"{report.samples}{resumed}",
+            "stalls": f"{report.stall:.0%} of the time, seed {report.seed}",
             "spikes compared": f"{report.spikes}, {report.spike_mismatches} differ",
             "membranes compared": f"{report.membranes}, {report.membrane_mismatches} differ",
+            **({"currents compared": currents} if report.currents else {}),
             "answers": f"{report.answer_mismatches} differ",
             "streams": f"{report.stream_mismatches} differ",
             "cycles a sample, predicted": span(report.cycles_predicted),
             "cycles a sample, measured": span(report.cycles),
-            "cycles in all": f"{report.total_cycles} in {report.seconds:.1f} s",
+            "cycles in all": f"{report.total_cycles} in {report.seconds:.1f} s, by {report.jobs} simulators at a time",
         },
     )
 

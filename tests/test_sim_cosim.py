@@ -78,6 +78,17 @@ def test_isolated_samples_take_the_predicted_cycles(simulator):
     assert len(set(report.cycles)) > 1
 
 
+@icarus
+def test_nothing_is_predicted_of_samples_that_follow_each_other():
+    class Slow(Handmade):
+        def predict(self, result, inputs):
+            pytest.fail("predicted")
+
+    report = cosimulate_design(NETWORK, Slow(), INPUTS, simulator="icarus")
+    assert report.cycles_predicted == ()
+    assert len(report.cycles) == len(INPUTS)
+
+
 @needs("verilator")
 @pytest.mark.parametrize("seed", range(2, 8))
 def test_nothing_runs_before_the_reset(seed):

@@ -81,6 +81,11 @@ def test_a_line_is_a_shard_and_what_it_is_of(kept):
     assert [path.name for path in kept.parent.iterdir()] == [kept.name]
 
 
+def test_cycles_need_not_be_predicted(path):
+    Record(path, IDENTITY).add(replace(result(0, 3), cycles_predicted=()))
+    assert resumed(path)[0].cycles_predicted == ()
+
+
 def test_a_record_goes_on(kept):
     record = Record(kept, IDENTITY)
     record.resume(INPUTS)

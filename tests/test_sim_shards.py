@@ -17,7 +17,7 @@ from handmade import INPUTS, NETWORK, WAVE_INPUTS, WAVES, Handmade, Waves
 import sim.cosim
 from quant.errors import FileError, NetworkError, SpikeloomError
 from sim.cosim import CosimTimeout, cosimulate_design
-from sim.shards import digest_of, shard_size, split
+from sim.shards import _operations, digest_of, shard_size, split
 from sim.tools import SIMULATORS, available
 
 icarus = pytest.mark.skipif(not available("icarus"), reason="needs iverilog in PATH")
@@ -67,6 +67,23 @@ def test_what_is_not_done_is_split(samples, done, size, shards):
 def test_large_networks_have_small_shards(neurons, steps, size):
     populations = [SimpleNamespace(size=count) for count in neurons]
     assert shard_size(SimpleNamespace(steps=steps, network=SimpleNamespace(populations=populations))) == size
+
+
+@pytest.mark.parametrize(
+    ("inputs", "kind", "weights", "count"),
+    [
+        ((40,), "dense", (30, 40), 1200),
+        ((3, 5, 4), "dense", (30, 60), 1800),
+        ((3, 5, 4), "conv2d", (8, 3, 3, 3), 3 * 5 * 4 * 8 * 9),
+        ((6, 5, 4), "conv2d", (8, 3, 3, 3), 6 * 5 * 4 * 4 * 9),  # of two groups
+        ((3, 5, 4), "conv_transpose2d", (3, 8, 2, 2), 3 * 5 * 4 * 8 * 4),
+        ((3, 5, 4), "identity", (), 3 * 5 * 4),
+    ],
+)
+def test_patience_is_that_of_all_synapses(inputs, kind, weights, count):
+    connection = SimpleNamespace(source="input", kind=kind, weights=np.ones(weights, int))
+    network = SimpleNamespace(shape_of=lambda name: inputs)
+    assert _operations(connection, network) == count
 
 
 def test_the_digest_is_of_the_numbers():

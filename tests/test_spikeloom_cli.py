@@ -172,6 +172,36 @@ def test_cosim_runs_random_samples_of_a_network_without_data(spikeloom, tmp_path
     assert found.json["cycles"] == found.json["cycles_predicted"]
 
 
+@needs_icarus
+def test_cosim_goes_on_where_it_stopped(spikeloom, tiny):
+    options = (tiny, "-s", "icarus", "--random", "--samples", 6, "--shard", 3, "--json")
+    first = spikeloom("cosim", *options)
+    assert (first.code, first.json["resumed"]) == (0, 0)
+    record = tiny.parent / "build" / "tiny" / "cosim-icarus.jsonl"
+    record.write_text(record.read_text().splitlines(keepends=True)[0])
+    again = spikeloom("cosim", *options, "--resume", "--jobs", 1)
+    assert (again.code, again.json["resumed"], again.json["jobs"]) == (0, 3, 1)
+    assert "Going on after 3 of 6 samples ..." in again.err
+    different = {"resumed", "seconds", "jobs"}
+    assert [again.json[key] for key in again.json if key not in different] == [
+        first.json[key] for key in first.json if key not in different
+    ]
+    refused = spikeloom("cosim", *options, "--resume", "--stall", 0.5)
+    assert refused.code == 2
+    assert refused.err.endswith("is of other options: stall 0.0, not 0.5; start anew, without resuming it\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--samples", "some"), "Samples must be a number or all, not 'some'"),
+        (("--samples", "all", "--random"), "Samples must be a number, not 'all'"),
+    ],
+)
+def test_cosim_refuses_what_is_no_number_of_samples(spikeloom, tiny, options, words):
+    refused(spikeloom("cosim", tiny, *options), words)
+
+
 def test_a_difference_ends_with_1_and_is_told(spikeloom, network, monkeypatch):
     import sim.cosim
     from sim.cosim import CosimReport
@@ -606,4 +636,7 @@ def test_an_interrupted_process_leaves_nothing(tmp_path, tiny, delay):
     assert (process.returncode, out) == (130, "")
     assert err.endswith("Interrupted\n")
     assert "Traceback" not in err
-    assert files(tmp_path) == ["build/tiny/network.npz", "build/tiny/report.json", "tiny.npz"]
+    # A shard that was done may be kept.
+    assert [name for name in files(tmp_path) if not name.endswith("cosim-icarus.jsonl")] == [
+        *("build/tiny/network.npz", "build/tiny/report.json", "tiny.npz"),
+    ]
