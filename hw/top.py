@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth import Cat, Module
+from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
@@ -19,7 +19,7 @@ _QUEUE_DEPTH = 256
 class Top(wiring.Component):
     """A network behind a serial line of 8N1; the protocol is that of :mod:`hw.link`.
 
-    Between line and link is a queue of 256 bytes, one block RAM.
+    Between line and link is a queue of 256 bytes, one block RAM, and one more in a register.
 
     Parameters
     ----------
@@ -50,15 +50,19 @@ class Top(wiring.Component):
         m.submodules.link = link = Link(self.spec)
         m.submodules.network = network = NetworkCore(self.spec.plan)
 
-        # Line to link and back.
+        # Line to link and back; a register behind the queue's memory, which answers late in its cycle.
+        full = Signal()
+        with m.If(~full):
+            m.d.sync += [link.i.payload.eq(queue.r_data), full.eq(queue.r_rdy)]
+        with m.Elif(link.i.ready):
+            m.d.sync += full.eq(0)
         m.d.comb += [
             receiver.rx.eq(self.rx),
             queue.w_data.eq(receiver.o.payload),
             queue.w_en.eq(receiver.o.valid),
             receiver.o.ready.eq(queue.w_rdy),
-            link.i.payload.eq(queue.r_data),
-            link.i.valid.eq(queue.r_rdy),
-            queue.r_en.eq(link.i.ready),
+            link.i.valid.eq(full),
+            queue.r_en.eq(~full),
             self.tx.eq(transmitter.tx),
             self.leds.eq(Cat(link.busy, link.bad)),
         ]

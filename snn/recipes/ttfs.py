@@ -67,7 +67,11 @@ TTFS = (
         name="fashion-ttfs",
         summary="Fashion-MNIST, convolutions, one spike a neuron, the first to spike answers",
         dataset="fashion-mnist",
+        encoder="direct>>2",
+        layers="32C5s2-64C3-AP2-256",
+        smoothing=0.05,
         flip=True,
+        epochs=24,
     ),
 )
 
