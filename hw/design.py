@@ -75,6 +75,12 @@ class Design:
         return predict_cycles(self.plan, inputs, result.spikes)
 
 
-def generate(network: Network, *, lanes: int | Mapping[str, int] | None = None, early_stop: bool = True) -> Design:
+def generate(
+    network: Network,
+    *,
+    lanes: int | Mapping[str, int] | None = None,
+    units: int | Mapping[str, int] | None = None,
+    early_stop: bool = True,
+) -> Design:
     """Hardware of a network; the parameters and errors are those of :func:`hw.plan.plan_network`."""
-    return Design(plan=plan_network(network, lanes=lanes, early_stop=early_stop))
+    return Design(plan=plan_network(network, lanes=lanes, units=units, early_stop=early_stop))

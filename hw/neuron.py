@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from quant.ir import Decay, Population
 from quant.ranges import Bounds, Range
 
-from .arith import clip, scale
+from .arith import clip, scale, signed_digits
 from .layout import shape_of
 
 __all__ = ["Neuron", "parameter_shapes", "parameters"]
@@ -189,11 +189,21 @@ def _decayed(m: Module, name: str, value: Signal, of: Range, decay: Decay, facto
     """Value, which lies in ``of``, decayed and within its rails, a cycle later."""
     numerators = decay.numerator
     corners = [v * int(n) for v in (of.low, of.high) for n in (numerators.min(), numerators.max())]
-    scaled = Range(min(corners) + decay.half, max(corners) + decay.half)
-    uniform = numerators.min() == numerators.max()
-    product = Signal(shape_of(scaled), name=f"{name}_product", reset_less=True)
-    m.d.sync += product.eq((scale(value, int(numerators.flat[0])) if uniform else value * factor) + decay.half)
-    shifted = Range(scaled.low >> decay.shift, scaled.high >> decay.shift)
-    decayed = Signal(shape_of(shifted), name=f"{name}_decayed")
+    shifted = Range(*((corner + decay.half) >> decay.shift for corner in (min(corners), max(corners))))
+    decayed = Signal(shape_of(shifted), name=f"{name}_decayed", reset_less=True)
+    if numerators.min() == numerators.max():
+        m.d.sync += decayed.eq(_scaled(value, int(numerators.flat[0]), decay))
+        return clip(decayed, within=rails, of=shifted)
+    product = Signal(shape_of(Range(min(corners) + decay.half, max(corners) + decay.half)), name=f"{name}_product")
+    m.d.sync += product.eq(value * factor + decay.half)
     m.d.comb += decayed.eq(product >> decay.shift)
     return clip(decayed, within=rails, of=shifted)
+
+
+def _scaled(value: Signal, numerator: int, decay: Decay) -> ValueLike:
+    """Value times a fraction, rounded, as shifts and adds: of what is kept, or of what is lost, which is narrower."""
+    lost = (1 << decay.shift) - numerator
+    if len(signed_digits(numerator)) <= len(signed_digits(lost)):
+        return (scale(value, numerator) + decay.half) >> decay.shift
+    change = decay.half - scale(value, lost) if lost > 0 else decay.half + scale(value, -lost)
+    return value + (change >> decay.shift)

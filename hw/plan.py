@@ -292,7 +292,11 @@ class NetworkPlan:
 
 
 def plan_network(
-    network: Network, *, lanes: int | Mapping[str, int] | None = None, early_stop: bool = True
+    network: Network,
+    *,
+    lanes: int | Mapping[str, int] | None = None,
+    units: int | Mapping[str, int] | None = None,
+    early_stop: bool = True,
 ) -> NetworkPlan:
     """Plan of the cores.
 
@@ -301,26 +305,39 @@ def plan_network(
     network : Network
     lanes : int or mapping of population name to int, optional
         Synaptic operations per cycle and core; rounded to what a population can use. Default 16.
+    units : int or mapping of population name to int, optional
+        Neurons swept per cycle and core; rounded down to a power of two, and to what is worth it: not more than the
+        lanes, nor than a sweep needs to be done before its first membrane may be read again. Default 16.
     early_stop : bool
         With readout ``first_spike``, stop a sample at its first output spike.
 
     Raises
     ------
     NetworkError
-        If lanes are not positive, or of a population that there is not.
+        If lanes or units are not positive, or of a population that there is not.
     """
-    if isinstance(lanes, Mapping):
-        for name in lanes:
-            if name not in network.order:
-                raise NetworkError(f"Lanes must name one of {', '.join(network.order)}, not {name!r}")
-    cores = []
-    for name in network.order:
-        wanted = lanes.get(name) if isinstance(lanes, Mapping) else lanes
-        cores.append(_plan_core(network, network[name], DEFAULT_LANES if wanted is None else wanted))
+    of_lanes = _by_name(network, "Lanes", lanes, DEFAULT_LANES)
+    of_units = _by_name(network, "Units", units, MAX_UNITS)
+    cores = [_plan_core(network, network[name], of_lanes[name], of_units[name]) for name in network.order]
     stops = early_stop and network.readout.kind == "first_spike"
     if network.readout.kind == "linear":
         cores.append(_linear(network))
     return NetworkPlan(network=network, cores=tuple(cores), readout=_readout(network, cores), early_stop=stops)
+
+
+def _by_name(network: Network, what: str, wanted: int | Mapping[str, int] | None, default: int) -> dict[str, int]:
+    """A number for every population."""
+    if isinstance(wanted, Mapping):
+        for name in wanted:
+            if name not in network.order:
+                raise NetworkError(f"{what} must name one of {', '.join(network.order)}, not {name!r}")
+        found = {name: wanted.get(name, default) for name in network.order}
+    else:
+        found = dict.fromkeys(network.order, default if wanted is None else wanted)
+    for name, number in found.items():
+        if number < 1:
+            raise NetworkError(f"{what} of {name} must be at least 1, not {number}")
+    return found
 
 
 def _readout(network: Network, cores: list[CorePlan]) -> ReadoutPlan:
@@ -366,7 +383,7 @@ def _linear(network: Network) -> CorePlan:
     values = network.value_range(source.name)
     reach = fan_in(dense, source.shape, values)
     drive = Range(reach.low * network.steps, reach.high * network.steps)
-    lanes, units = _sizes(population, DEFAULT_LANES, one_unit=True)
+    lanes, units = _sizes(population, DEFAULT_LANES, 1)
     geometry = Geometry(connection=dense, source=source.shape, target=(classes,), lanes=lanes)
     return CorePlan(
         population=population,
@@ -379,11 +396,9 @@ def _linear(network: Network) -> CorePlan:
     )
 
 
-def _plan_core(network: Network, population: Population, wanted: int) -> CorePlan:
-    if wanted < 1:
-        raise NetworkError(f"Lanes of {population.name} must be at least 1, not {wanted}")
+def _plan_core(network: Network, population: Population, wanted_lanes: int, wanted_units: int) -> CorePlan:
     shows = population.threshold is None and network.readout.population == population.name
-    lanes, units = _sizes(population, wanted, one_unit=shows)
+    lanes, units = _sizes(population, wanted_lanes, 1 if shows else wanted_units)
     ports = tuple(
         PortPlan(
             geometry=Geometry(
@@ -408,12 +423,12 @@ def _plan_core(network: Network, population: Population, wanted: int) -> CorePla
     )
 
 
-def _sizes(population: Population, wanted: int, *, one_unit: bool) -> tuple[int, int]:
+def _sizes(population: Population, wanted_lanes: int, wanted_units: int) -> tuple[int, int]:
     """Lanes and units."""
     channels = population.shape[0]
-    rows = -(-channels // min(wanted, channels))
+    rows = -(-channels // min(wanted_lanes, channels))
     lanes = -(-channels // rows)
-    units = 1 if one_unit else 1 << (min(MAX_UNITS, lanes).bit_length() - 1)
+    units = 1 << (min(wanted_units, MAX_UNITS, lanes).bit_length() - 1)
     while units > 1 and Tiling(population.shape, units // 2).words <= STATE_DISTANCE + 1:
         units //= 2
     return -(-lanes // units) * units, units
