@@ -12,11 +12,9 @@ from quant.ranges import Range
 
 from .layout import shape_of
 from .memory import Ram
+from .plan import REGISTER_ROWS
 
 __all__ = ["Accumulator"]
-
-REGISTER_ROWS = 2
-"""Up to so many rows are registers: a memory's read and write would not fit between two uses of a row."""
 
 
 class Accumulator(wiring.Component):
@@ -25,6 +23,9 @@ class Accumulator(wiring.Component):
     Operations may follow each other in any order if it ``forwards``: a sum that is still on its way back to its
     memory is taken from there. Without, rows of the next two operations after an addition must be others. With one or
     two rows the sums are registers, and any order is fine.
+
+    With ``aside``, which wants sums in registers, ``hand`` sets all rows aside and clears them. What is taken comes
+    from there, whatever is added meanwhile.
 
     With ``marks``, a lane also remembers, until it is cleared, which of so many sources has reached it; what comes
     again from the same source counts for nothing.
@@ -43,6 +44,7 @@ class Accumulator(wiring.Component):
         Range of what is added at once.
     forwards : bool
     marks : int
+    aside : bool
 
     Members
     -------
@@ -54,6 +56,8 @@ class Accumulator(wiring.Component):
         It adds ``operands`` to the row.
     take, clear : In(1)
         It gives the bank's sums in ``taken``; with ``clear``, it sets them to 0.
+    hand, line : In(1), In
+        It sets all sums aside; row of those that it takes. In place of ``clear``, with ``aside`` alone.
     operands : In
         Of this cycle's operation, one per lane.
     mark, reached : In(marks), In(lanes)
@@ -72,6 +76,7 @@ class Accumulator(wiring.Component):
         operand: Range,
         forwards: bool = False,
         marks: int = 0,
+        aside: bool = False,
     ):
         self.rows = rows
         self.banks = banks
@@ -79,13 +84,14 @@ class Accumulator(wiring.Component):
         self.drive = drive
         self.forwards = forwards
         self.marks = marks
+        self.aside = aside
         members = {
             "fetch_row": In(range(rows)),
             "row": In(range(rows)),
             "bank": In(range(banks)),
             "add": In(1),
             "take": In(1),
-            "clear": In(1),
+            **({"hand": In(1), "line": In(range(rows))} if aside else {"clear": In(1)}),
             "operands": In(data.ArrayLayout(shape_of(operand), banks * units)),
             "taken": Out(data.ArrayLayout(shape_of(drive), units)),
         }
@@ -99,6 +105,9 @@ class Accumulator(wiring.Component):
         chosen = []
         now, near, far = Signal.like(self.row, reset_less=True), Signal(), Signal()
         m.d.sync += now.eq(self.row)
+        if self.aside:
+            line = Signal.like(self.line, reset_less=True)
+            m.d.sync += line.eq(self.line)
         if self.forwards and self.rows > REGISTER_ROWS:
             m.d.sync += [near.eq(self.fetch_row == self.row), far.eq(self.fetch_row == now)]
         for bank in range(self.banks):
@@ -109,10 +118,11 @@ class Accumulator(wiring.Component):
             write, enable = Signal(width + len(marks), name=f"write_{bank}"), Signal(name=f"enable_{bank}")
             selected, empties = Signal(name=f"selected_{bank}"), Signal(name=f"empties_{bank}")
             mine = self.bank == bank
+            clears = self.hand if self.aside else self.take & self.clear & mine
             m.d.sync += [
                 selected.eq(mine),
-                empties.eq(self.take & mine),
-                enable.eq(self.add | (self.take & self.clear & mine)),
+                empties.eq(self.hand if self.aside else self.take & mine),
+                enable.eq(self.add | clears),
             ]
             totals, reached = [], []
             for unit in range(self.units):
@@ -130,21 +140,37 @@ class Accumulator(wiring.Component):
             for part in (*totals, *reached):
                 m.d.comb += write[place : place + len(part)].eq(part)
                 place += len(part)
-            self._store(m, bank, Cat(sums.as_value(), marks), write, enable, now, near, far)
-            chosen.append(Mux(selected, sums.as_value(), 0))
+            rows = self._store(m, bank, Cat(sums.as_value(), marks), write, enable, empties, now, near, far)
+            given: Any = sums.as_value()
+            if self.aside:
+                kept = [Signal(width, reset_less=True, name=f"aside_{bank}_{number}") for number in range(self.rows)]
+                with m.If(empties):
+                    m.d.sync += [register.eq(word) for register, word in zip(kept, rows, strict=True)]
+                given = Mux(line == 0, kept[0], kept[-1])
+            chosen.append(Mux(selected, given, 0))
         m.d.comb += self.taken.as_value().eq(reduce(or_, chosen))
         return m
 
     def _store(
-        self, m: Module, bank: int, held: Any, write: Signal, enable: Signal, row: Signal, near: Signal, far: Signal
-    ) -> None:
+        self,
+        m: Module,
+        bank: int,
+        held: Any,
+        write: Signal,
+        enable: Signal,
+        empties: Signal,
+        row: Signal,
+        near: Signal,
+        far: Signal,
+    ) -> list[Signal]:
+        """Rows of a bank; those that are registers."""
         if self.rows <= REGISTER_ROWS:
             rows = [Signal(len(write), reset_less=True, name=f"word_{bank}_{number}") for number in range(self.rows)]
             for number, register in enumerate(rows):
-                with m.If(enable & (row == number)):
+                with m.If(enable & ((row == number) | (empties if self.aside else 0))):
                     m.d.sync += register.eq(write)
             m.d.comb += held.eq(Mux(row == 0, rows[0], rows[-1]))
-            return
+            return rows
         m.submodules[f"bank_{bank}"] = ram = Ram(width=len(write), depth=self.rows)
         m.d.comb += [
             ram.read_address.eq(self.fetch_row),
@@ -154,7 +180,7 @@ class Accumulator(wiring.Component):
         ]
         if not self.forwards:
             m.d.sync += held.eq(ram.read_data)
-            return
+            return []
         # Of the operation that comes next: what the one of this cycle writes, or the one before it has written.
         written, wrote = Signal.like(write, reset_less=True, name=f"written_{bank}"), Signal(name=f"wrote_{bank}")
         m.d.sync += [
@@ -162,3 +188,4 @@ class Accumulator(wiring.Component):
             wrote.eq(enable),
             held.eq(Mux(near & enable, write, Mux(far & wrote, written, ram.read_data))),
         ]
+        return []

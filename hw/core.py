@@ -30,6 +30,9 @@ class Core(wiring.Component):
 
     Sums of ports that are held (``PortPlan.held``) are kept until the last step of the sample.
 
+    If the sums are set aside (``CorePlan.aside``), the tick takes one operation, and the words of its sweep go into the
+    pipeline beside the rows of the next step; only the next tick waits for them.
+
     After a reset the core sweeps once to set every membrane and sum, whatever it was interrupted in.
 
     Parameters
@@ -93,7 +96,9 @@ class Core(wiring.Component):
             {
                 "add": Out(len(plan.ports)),
                 "sweep": Out(1),
+                "hand": Out(1),
                 "row": Out(range(plan.rows)),
+                "line": Out(range(plan.rows)),
                 "bank": Out(range(plan.banks)),
                 "index": Out(range(plan.sweeps)),
                 "low": Out(low),
@@ -166,7 +171,7 @@ class Core(wiring.Component):
         plan = self.plan
         self._places = places = Signal(range(QUEUE_DEPTH + 1), init=QUEUE_DEPTH, name="places")
         cleaning, claim = Signal(init=1), Signal()
-        joined, over, ends, sweeps, passes = Signal(), Signal(), Signal(), Signal(), Signal()
+        joined, over, ends, passes = Signal(), Signal(), Signal(), Signal()
         ticks = [item.valid & item.p.tick for item in operations]
         lasts = [item.p.last for item, port in zip(operations, plan.ports, strict=True) if not port.delayed]
         if self.paced is not None:
@@ -184,12 +189,33 @@ class Core(wiring.Component):
             ends.eq(lasts[0]),
             # Of a core that sweeps at the end alone, other ticks just go.
             passes.eq(joined & ~ends if plan.at_end else 0),
-            sweeps.eq((cooldown == 0) & (places != 0)),
-            issued.sweep.eq(sweeps & ((joined & ~passes) | cleaning)),
-            issued.last.eq(ends | cleaning),
-            issued.mute.eq(cleaning),
-            claim.eq(issued.sweep & ~cleaning),
+            claim.eq(issued.sweep & ~issued.mute),
         ]
+        if plan.aside:
+            # The sums are handed over at the tick; the sweep goes its own way.
+            sweeping, last, mute = Signal(), Signal(), Signal()
+            closes = issued.sweep & issued.end
+            free_now = (~sweeping & (cooldown == 0)) | (closes if plan.cooldown == 0 else 0)
+            m.d.comb += [
+                issued.hand.eq((joined | cleaning) & free_now),
+                issued.sweep.eq(sweeping & (places != 0)),
+                issued.last.eq(last),
+                issued.mute.eq(mute),
+                over.eq(issued.hand & ~cleaning),
+            ]
+            with m.If(issued.hand):
+                m.d.sync += [sweeping.eq(1), last.eq(ends | cleaning), mute.eq(cleaning), cleaning.eq(0)]
+            with m.Elif(closes):
+                m.d.sync += sweeping.eq(0)
+        else:
+            m.d.comb += [
+                issued.sweep.eq((cooldown == 0) & (places != 0) & ((joined & ~passes) | cleaning)),
+                issued.last.eq(ends | cleaning),
+                issued.mute.eq(cleaning),
+                over.eq(passes | (issued.sweep & issued.end & ~cleaning)),
+            ]
+            with m.If(issued.sweep & issued.end):
+                m.d.sync += cleaning.eq(0)
 
         # A row of the first port that has one.
         free: Any = ~cleaning
@@ -203,12 +229,11 @@ class Core(wiring.Component):
             m.d.comb += [issued.add[index].eq(wants & free), item.ready.eq(issued.add[index] | over)]
             free = free & ~wants
         m.d.comb += issued.value.eq(value)
-        self._go_through_words(m, issued, row, over, passes, cleaning, cooldown)
+        m.d.comb += issued.row.eq(row if plan.aside else Mux(issued.sweep, issued.line, row))
+        self._go_through_words(m, issued, cooldown)
         return claim
 
-    def _go_through_words(
-        self, m: Module, issued: Any, row: Any, over: Signal, passes: Signal, cleaning: Signal, cooldown: Signal
-    ) -> None:
+    def _go_through_words(self, m: Module, issued: Any, cooldown: Signal) -> None:
         """Words of a sweep: bank by bank, row by row, and their place in the map."""
         plan = self.plan
         tiling, (columns, _, _) = plan.word_tiling, Fields(plan.shape).sizes
@@ -216,12 +241,11 @@ class Core(wiring.Component):
         bank, index, line = Signal(range(plan.banks)), Signal(range(plan.sweeps)), Signal(range(plan.rows))
         block, column, down = Signal(range(tiling.blocks)), Signal(x), Signal(y)
         m.d.comb += [
-            issued.row.eq(Mux(issued.sweep, line, row)),
+            issued.line.eq(line),
             issued.bank.eq(bank),
             issued.index.eq(index),
             issued.low.eq(Cat(column, down)),
             issued.high.eq(block),
-            over.eq(passes | (issued.sweep & issued.end & ~cleaning)),
         ]
         with m.If(index == plan.sweeps - 1):
             m.d.comb += issued.end.eq(1)
@@ -234,7 +258,7 @@ class Core(wiring.Component):
                 with m.If(column == columns - 1):
                     m.d.sync += [column.eq(0), down.eq(down + 1)]
             with m.If(issued.end):
-                m.d.sync += [signal.eq(0) for signal in (index, bank, line, block, column, down, cleaning)]
+                m.d.sync += [signal.eq(0) for signal in (index, bank, line, block, column, down)]
                 m.d.sync += cooldown.eq(plan.cooldown)
 
     def _operands(self, m: Module, operations: list[Any], stages: list[Any]) -> Any:
@@ -289,6 +313,7 @@ class Core(wiring.Component):
             operand=plan.operand,
             forwards=plan.forwards,
             marks=len(once),
+            aside=plan.aside,
         )
         m.submodules["held_sums" if held else "sums"] = accumulator
         following = stages[depth - 1]
@@ -298,9 +323,12 @@ class Core(wiring.Component):
             accumulator.bank.eq(following.bank),
             accumulator.add.eq(Cat(following.add[index] for index in mine).any()),
             accumulator.take.eq(following.sweep),
-            accumulator.clear.eq(following.last if held else 1),
             accumulator.operands.eq(operands),
         ]
+        if plan.aside:
+            m.d.comb += [accumulator.hand.eq(following.hand), accumulator.line.eq(following.line)]
+        else:
+            m.d.comb += accumulator.clear.eq(following.last if held else 1)
         if once:
             m.d.comb += [
                 accumulator.mark.eq(Cat(stages[depth].add[index] for index in once)),

@@ -201,7 +201,7 @@ class _Core:
         self.serialiser = SerialiserFlow(plan.word_tiling.neurons, fired, delay=delay, depth=QUEUE_DEPTH)
         self.ports = [PortFlow(port, batch, steps * (int(np.prod(port.geometry.source)) + 1)) for port in plan.ports]
         self.index, self.cooldown = np.zeros((2, batch), np.int64)
-        self.over, self.at_pace, self.at_last = np.zeros((3, batch), bool)
+        self.over, self.at_pace, self.at_last, self.sweeping, self.ending = np.zeros((5, batch), bool)
 
     @property
     def offer(self) -> Offer:
@@ -218,10 +218,16 @@ class _Core:
             lasts.append(self.at_last)
         joined = np.logical_and.reduce(ticks)
         passes = joined & ~lasts[0] if plan.at_end else np.zeros_like(joined)
-        self.sweep = joined & ~passes & (self.cooldown == 0) & (self.serialiser.places != 0)
-        self.ending = lasts[0]
+        wants = self.sweeping if plan.aside else joined & ~passes & (self.cooldown == 0)
+        self.sweep = wants & (self.serialiser.places != 0)
         self.done = self.sweep & (self.index == plan.sweeps - 1)
-        self.over = passes | self.done
+        if plan.aside:
+            idle = ~self.sweeping & (self.cooldown == 0)
+            self.over = joined & (idle | self.done if plan.cooldown == 0 else idle)
+            self.next_ending = np.where(self.over, lasts[0], self.ending)
+        else:
+            self.over = passes | self.done
+            self.ending = self.next_ending = lasts[0]
         free = np.ones_like(joined)
         for port in ports:
             wants = port.busy & ~port.at_tick
@@ -247,5 +253,8 @@ class _Core:
             self.at_pace, self.at_last = self.next_pace, self.next_last
         self.serialiser.taken = taken
         self.serialiser.clock(self.sweep, self.ending)
+        self.ending = self.next_ending
+        if self.plan.aside:
+            self.sweeping = self.over | (self.sweeping & ~self.done)
         self.cooldown = np.where(self.done, self.plan.cooldown, np.maximum(self.cooldown - 1, 0))
         self.index = np.where(self.done, 0, self.index + self.sweep)

@@ -80,7 +80,8 @@ def generate(
     *,
     lanes: int | Mapping[str, int] | None = None,
     units: int | Mapping[str, int] | None = None,
+    overlap: bool = True,
     early_stop: bool = True,
 ) -> Design:
     """Hardware of a network; the parameters and errors are those of :func:`hw.plan.plan_network`."""
-    return Design(plan=plan_network(network, lanes=lanes, units=units, early_stop=early_stop))
+    return Design(plan=plan_network(network, lanes=lanes, units=units, overlap=overlap, early_stop=early_stop))

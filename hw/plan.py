@@ -1,7 +1,7 @@
 """What is generated for a network: ports, lanes, rows and sweeps of every core."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -22,6 +22,8 @@ MAX_UNITS = 16
 QUEUE_DEPTH = 16
 STATE_DISTANCE = 7
 """Cycles from the read of a membrane to the first in which it may be read again; one more of second order."""
+REGISTER_ROWS = 2
+"""Up to so many rows of sums are registers: a memory's read and write would not fit between two uses of a row."""
 BINARY = Range(0, 1)
 
 
@@ -112,6 +114,8 @@ class CorePlan:
         Of a population without a threshold: it sends H of every neuron, in place of spikes.
     at_end : bool
         It sweeps at the last tick of a sample alone, and keeps its sums until then.
+    overlap : bool
+        Sums in registers are set aside for the sweep, so that the events of the next step need not wait for it.
     """
 
     population: Population
@@ -121,6 +125,7 @@ class CorePlan:
     units: int
     shows: bool = False
     at_end: bool = False
+    overlap: bool = False
 
     @property
     def name(self) -> str:
@@ -195,6 +200,12 @@ class CorePlan:
     def forwards(self) -> bool:
         """Whether rows of operations that follow each other may be the same."""
         return len(self.ports) > 1 or self.ports[0].connection.kind != "dense"
+
+    @property
+    def aside(self) -> bool:
+        """Whether a step's sums are set aside for its sweep: they are in registers, and are taken only once."""
+        keeps = self.at_end or any(port.held for port in self.ports)
+        return self.overlap and self.rows <= REGISTER_ROWS and self.sweeps > 1 and not keeps
 
     @property
     def cooldown(self) -> int:
@@ -296,6 +307,7 @@ def plan_network(
     *,
     lanes: int | Mapping[str, int] | None = None,
     units: int | Mapping[str, int] | None = None,
+    overlap: bool = True,
     early_stop: bool = True,
 ) -> NetworkPlan:
     """Plan of the cores.
@@ -308,6 +320,8 @@ def plan_network(
     units : int or mapping of population name to int, optional
         Neurons swept per cycle and core; rounded down to a power of two, and to what is worth it: not more than the
         lanes, nor than a sweep needs to be done before its first membrane may be read again. Default 16.
+    overlap : bool
+        Whether a core whose sums are in registers may keep a second set of them, and add while it sweeps.
     early_stop : bool
         With readout ``first_spike``, stop a sample at its first output spike.
 
@@ -318,7 +332,10 @@ def plan_network(
     """
     of_lanes = _by_name(network, "Lanes", lanes, DEFAULT_LANES)
     of_units = _by_name(network, "Units", units, MAX_UNITS)
-    cores = [_plan_core(network, network[name], of_lanes[name], of_units[name]) for name in network.order]
+    cores = [
+        replace(_plan_core(network, network[name], of_lanes[name], of_units[name]), overlap=overlap)
+        for name in network.order
+    ]
     stops = early_stop and network.readout.kind == "first_spike"
     if network.readout.kind == "linear":
         cores.append(_linear(network))

@@ -3,23 +3,34 @@ import json
 import pytest
 
 from benchmarks import datapath
-from benchmarks.table import Measurement, show, write
+from benchmarks.table import Measurement, merge, show
 
 
-@pytest.mark.parametrize(("density", "useful"), [(0.1, 0.95), (0.01, 0.9)])
+@pytest.mark.parametrize(("density", "useful"), [(0.1, 0.95), (0.01, 0.7)])
 def test_the_datapath_is_near_its_bound(density, useful):
     cycles = datapath.measure(density)
     assert cycles.bound <= cycles.cycles <= cycles.bound / useful
     assert cycles.cycles < datapath.SPIKER_PLUS / 10
+    assert cycles.useful == pytest.approx(cycles.dense * density, rel=0.05)
+    assert cycles.per_lane_cycle == pytest.approx(cycles.useful / (datapath.LANES * cycles.bound))
 
 
-def test_measurements_are_written_and_shown(tmp_path, capsys):
-    made = [Measurement(id="speed", value=1234.5, unit="images/s", peer="a peer 7", command="make bench")]
-    write(made, tmp_path / "results.json")
-    assert json.loads((tmp_path / "results.json").read_text()) == [
-        {"id": "speed", "value": 1234.5, "unit": "images/s", "peer": "a peer 7", "command": "make bench"}
-    ]
-    show(made)
+def test_measurements_are_merged_by_id_and_shown(tmp_path, capsys):
+    path = tmp_path / "results.json"
+    speed = Measurement(id="speed", value=1234.5, unit="images/s", peer="a peer 7", command="make bench")
+    cells = Measurement(id="cells", value=0.875, unit="cells", peer="-", command="make bench")
+    assert merge([speed, cells], path) == [speed, cells]
+    faster = Measurement(id="speed", value=2000, unit="images/s", peer="a peer 7", command="make bench")
+    assert merge([faster], path) == [faster, cells]
+    assert json.loads(path.read_text())[0] == {
+        "id": "speed",
+        "value": 2000,
+        "unit": "images/s",
+        "peer": "a peer 7",
+        "command": "make bench",
+    }
+    show([speed, cells])
     shown = capsys.readouterr().out
-    assert "1,234.50" in shown
+    assert "1,234.5" in shown
+    assert "0.875" in shown
     assert "a peer 7" in shown

@@ -19,6 +19,8 @@ class Operation:
     add: int = 0
     take: int = 0
     clear: int = 0
+    hand: int = 0
+    line: int = 0
     operands: list[int] = field(default_factory=list)
     mark: int = 0
     reached: int = 0
@@ -28,6 +30,7 @@ def run(unit, operations):
     """Sums taken, in the order of the operations that take."""
     taken = []
     marked = ("mark", "reached") if unit.marks else ()
+    controls = ("row", "bank", "add", "take", *(("hand", "line") if unit.aside else ("clear",)))
 
     async def bench(ctx):
         for cycle in range(-FETCH, len(operations)):
@@ -36,7 +39,7 @@ def run(unit, operations):
                 for at in (cycle, cycle + EARLY, cycle + FETCH)
             )
             ctx.set(unit.fetch_row, fetched.row)
-            for name in ("row", "bank", "add", "take", "clear"):
+            for name in controls:
                 ctx.set(getattr(unit, name), getattr(following, name))
             for name in marked:
                 ctx.set(getattr(unit, name), getattr(now, name))
@@ -54,6 +57,7 @@ def expected(unit, operations):
     lanes = range(unit.banks * unit.units)
     sums = [[0 for _ in lanes] for _ in range(unit.rows)]
     known = [[0 for _ in lanes] for _ in range(unit.rows)]
+    kept = [list(row) for row in sums]
     taken = []
     for now in operations:
         bank = lanes[now.bank * unit.units : (now.bank + 1) * unit.units]
@@ -64,7 +68,10 @@ def expected(unit, operations):
                 if now.reached >> lane & 1:
                     known[now.row][lane] |= now.mark
         if now.take:
-            taken.append([sums[now.row][lane] for lane in bank])
+            taken.append([kept[now.line][lane] if unit.aside else sums[now.row][lane] for lane in bank])
+        if now.hand:
+            kept = sums
+            sums, known = ([[0 for _ in lanes] for _ in range(unit.rows)] for _ in range(2))
         if now.take and now.clear:
             for lane in bank:
                 sums[now.row][lane], known[now.row][lane] = 0, 0
@@ -249,3 +256,21 @@ def test_a_lane_that_is_not_reached_is_not_marked():
     both = Operation(add=1, operands=[3, 3], mark=1, reached=0b11)
     operations = [*set_all(unit), once, once, both, both, Operation(take=1)]
     assert run(unit, operations)[-1] == [3, 3]
+
+
+@pytest.mark.parametrize(("rows", "banks", "units"), [(1, 1, 1), (1, 4, 2), (2, 1, 2), (2, 3, 2)])
+@pytest.mark.parametrize("marks", [0, 2])
+def test_sums_that_are_set_aside_stay_while_others_are_added(rows, banks, units, marks):
+    """Additions and takes in the same cycles, in any order, and between them hands that may follow each other."""
+    unit, random = accumulator(rows, banks, units, aside=True, marks=marks), Random(10 * rows + banks)
+    lanes, operations = banks * units, [Operation(hand=1), Operation(hand=1)]
+    for _ in range(400):
+        chosen = random.choice(["hand", *["add", "take", "both", "both", "none"] * 2])
+        fields = {"hand": int(chosen == "hand"), "row": random.randrange(rows), "line": random.randrange(rows)}
+        fields |= {"bank": random.randrange(banks), "take": int(chosen in ("take", "both", "hand"))}
+        if chosen in ("add", "both"):
+            fields |= {"add": 1, "operands": [random.randint(-8, 7) for _ in range(lanes)]}
+            if marks:
+                fields |= {"mark": 1 << random.randrange(marks), "reached": random.getrandbits(lanes)}
+        operations.append(Operation(**fields))
+    assert run(unit, operations) == expected(unit, operations)

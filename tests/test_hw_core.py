@@ -27,7 +27,7 @@ def dense(source, target, *, seed=0, bits=4, delay=0):
     return Connection(source=source[0], target=target[0], kind="dense", weights=weights, weight_bits=bits, delay=delay)
 
 
-def core_of(populations, connections, port, *, name="a", lanes=None, readout=None, steps=4):
+def core_of(populations, connections, port, *, name="a", lanes=None, readout=None, steps=4, overlap=True):
     network = Network(
         name="core",
         steps=steps,
@@ -36,14 +36,14 @@ def core_of(populations, connections, port, *, name="a", lanes=None, readout=Non
         connections=connections,
         readout=readout or Readout(population="a"),
     )
-    return next(core for core in plan_network(network, lanes=lanes).cores if core.name == name)
+    return next(core for core in plan_network(network, lanes=lanes, overlap=overlap).cores if core.name == name)
 
 
-def plan(neurons=9, inputs=5, *, lanes=None, kind="events", low=0, high=1, bits=4, **fields):
+def plan(neurons=9, inputs=5, *, lanes=None, kind="events", low=0, high=1, bits=4, overlap=True, **fields):
     """A core of one dense connection from the input."""
     port = Input(shape=(inputs,), kind=kind, low=low, high=high)
     connection = dense(("input", inputs), ("a", neurons), bits=bits)
-    return core_of((population("a", (neurons,), **fields),), (connection,), port, lanes=lanes)
+    return core_of((population("a", (neurons,), **fields),), (connection,), port, lanes=lanes, overlap=overlap)
 
 
 def expected(core, samples):
@@ -173,7 +173,7 @@ def test_an_event_of_value_0_adds_nothing():
     assert received == sent
 
 
-def two_ports(*, kind="events", high=1, delay=0, neurons=9, lanes=None, recurrent=False, **fields):
+def two_ports(*, kind="events", high=1, delay=0, neurons=9, lanes=None, recurrent=False, overlap=True, **fields):
     """A core that hears the input, a population of four and, perhaps, itself, one step later."""
     x, a = population("x", (4,)), population("a", (neurons,), **fields)
     port = Input(shape=(5,), kind=kind, high=high)
@@ -182,7 +182,7 @@ def two_ports(*, kind="events", high=1, delay=0, neurons=9, lanes=None, recurren
         dense(source, ("a", neurons), seed=number, delay=max(delay * (source[0] == "x"), int(source[0] == "a")))
         for number, source in enumerate(sources)
     ]
-    return core_of((x, a), (dense(("input", 5), ("x", 4)), *into), port, lanes=lanes)
+    return core_of((x, a), (dense(("input", 5), ("x", 4)), *into), port, lanes=lanes, overlap=overlap)
 
 
 @pytest.mark.parametrize(("lanes", "high", "stall"), [(1, 1, 0.0), (3, 1, 0.6), (9, 1, 0.6), (3, 6, 0.0), (9, 6, 0.6)])
@@ -335,16 +335,34 @@ def tick_times(core, sequences, **fields):
 
 @pytest.mark.parametrize(("lanes", "rows"), [(32, 1), (16, 2), (4, 8)])
 def test_an_event_takes_its_rows_and_a_tick_its_sweep_and_neither_waits(lanes, rows):
-    core = plan(32, lanes=lanes, threshold=1000)
+    core = plan(32, lanes=lanes, threshold=1000, overlap=False)
     assert (core.rows, core.sweeps) == (rows, 8)
     event = (2, 1, 0, 0)
     sequence = [TICK, event, event, event, TICK, event, TICK, TICK, LAST, event, LAST]
     assert tick_times(core, [sequence]) == [3 * rows + 8, rows + 8, 8, 8, rows + 8]
 
 
+@pytest.mark.parametrize(("lanes", "rows"), [(32, 1), (16, 2)])
+def test_sums_set_aside_are_swept_while_events_are_added(lanes, rows):
+    """A step takes its rows and a cycle for the tick, or the sweep of the one before, whichever is more."""
+    core = plan(32, lanes=lanes, threshold=1000)
+    assert (core.rows, core.sweeps, core.aside) == (rows, 8, True)
+    event = (2, 1, 0, 0)
+    sequence = [TICK, *([event] * 12), TICK, event, TICK, TICK, LAST, *([event] * 9), LAST]
+    assert tick_times(core, [sequence]) == [12 * rows + 1, 8, 8, 8, max(9 * rows + 1, 8)]
+
+
+def test_sums_are_set_aside_only_where_they_are_registers_taken_once():
+    assert plan(32, lanes=16).aside
+    assert not plan(33, lanes=11).aside, "three rows are a memory"
+    assert not plan(32, lanes=16, kind="current", high=3).aside, "the sums of a constant current stay"
+    assert not plan(1, lanes=1).aside, "one word is swept in the cycle of the tick"
+    assert not plan(32, lanes=16, overlap=False).aside
+
+
 def test_two_ports_share_the_cycles():
     """The first port that has a row goes first, and no cycle is without one: 3 events of 2 rows and 2 of 2."""
-    core = two_ports(neurons=32, lanes=16, threshold=1000)
+    core = two_ports(neurons=32, lanes=16, threshold=1000, overlap=False)
     assert (core.rows, core.sweeps) == (2, 8)
     event = (2, 1, 0, 0)
     first, second = [TICK, event, event, event, TICK, TICK, TICK], [TICK, event, event, TICK, event, TICK, TICK]
@@ -352,13 +370,23 @@ def test_two_ports_share_the_cycles():
 
 
 def test_a_short_sweep_waits_for_the_membranes_of_the_one_before():
-    core = plan(3, lanes=3, threshold=1000)
+    core = plan(3, lanes=3, threshold=1000, overlap=False)
     assert (core.sweeps, core.cooldown) == (3, 4)
     event = (2, 1, 0, 0)
     assert tick_times(core, [[TICK, TICK, LAST, TICK]]) == [7, 7, 7]
     # Events do not wait: they fill the time.
     sequence = [TICK, event, event, TICK, event, event, event, event, event, TICK]
     assert tick_times(core, [sequence]) == [7, 5 + 3]
+
+
+def test_a_short_sweep_of_sums_set_aside_waits_too():
+    """A cycle to hand the sums over, three to sweep, four to wait; events are added meanwhile."""
+    core = plan(3, lanes=3, threshold=1000)
+    assert (core.sweeps, core.cooldown, core.aside) == (3, 4, True)
+    event = (2, 1, 0, 0)
+    assert tick_times(core, [[TICK, TICK, LAST, TICK]]) == [8, 8, 8]
+    sequence = [TICK, *([event] * 7), TICK, *([event] * 8), TICK]
+    assert tick_times(core, [sequence]) == [8, 9]
 
 
 def test_ticks_that_pass_cost_nothing_but_their_way():

@@ -14,9 +14,9 @@ from quant.ir import Connection, Input, Network, Population, Readout
 from sim import golden
 
 
-def check(network, inputs, *, lanes=None, early_stop=True, **_):
+def check(network, inputs, *, lanes=None, made=None, early_stop=True, **_):
     """Predicted cycles are those of the simulated hardware, sample by sample."""
-    design = generate(network, lanes=lanes, early_stop=early_stop)
+    design = generate(network, **(made or {"lanes": lanes}), early_stop=early_stop)
     result = golden.run(network, inputs, record=("spikes",))
     rig = Rig(design=design, inputs=inputs, alone=True).run(60_000)
     assert_answers(rig, result)

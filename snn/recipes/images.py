@@ -77,4 +77,28 @@ IMAGES = (
         )
         for neuron in ("klif", "lif")
     ),
+    SurrogateRecipe(
+        name="mnist-small-klif",
+        summary="MNIST, 16C3-AP2-32C3-AP2-128, KLIF neurons that fire little, 4 steps",
+        dataset="mnist",
+        encoder="direct>>4",
+        neuron="klif",
+        layers="16C3-AP2-32C3-AP2-128",
+        steps=4,
+        tau=2.0,
+        norm=True,
+        decoder="membrane",
+        sparsity=4.0,
+        rate=0.04,
+        loss_gain=1.0,
+        dropout=0.1,
+        shift=1,
+        epochs=4,
+        batch=128,
+        lr=3e-3,
+        warm_up=0.5,
+        weight_decay=1e-2,
+        qat_epochs=2,
+        qat_lr=1e-3,
+    ),
 )
