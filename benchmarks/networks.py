@@ -1,6 +1,7 @@
 """Networks of random 4-bit weights that benchmarks share."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from quant.ir import Connection, Decay, Input, Network, Population, Readout
 
-__all__ = ["BETA", "CONV_STEPS", "SIZES", "STEPS", "THRESHOLD", "conv", "dense", "events"]
+__all__ = ["BETA", "CONV_STEPS", "SIZES", "STEPS", "THRESHOLD", "conv", "dense", "events", "recurrent"]
 
 SIZES = (784, 128, 10)
 STEPS, CONV_STEPS = 25, 4
@@ -80,3 +81,11 @@ def _network(
         connections=tuple(connections),
         readout=Readout(population=populations[-1].name),
     )
+
+
+def recurrent() -> Network:
+    """64-96-10, 25 steps; the 96 also see what they sent a step before."""
+    network = dense((64, 96, 10))
+    weights = np.random.default_rng(2).integers(-7, 8, (96, 96))
+    loop = Connection(source="layer0", target="layer0", kind="dense", weights=weights, weight_bits=4, delay=1)
+    return replace(network, name="recurrent", connections=(*network.connections, loop))
