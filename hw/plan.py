@@ -213,7 +213,9 @@ class CorePlan:
             "rows": self.rows,
             "sweeps": self.sweeps,
             "weight_bits": max(port.weight_bits for port in self.ports),
-            "weight_memory_bits": sum(port.geometry.words.size * port.weight_bits for port in self.ports),
+            "weight_memory_bits": sum(
+                port.geometry.depth * port.geometry.width * port.weight_bits for port in self.ports
+            ),
         }
 
 
@@ -299,27 +301,33 @@ def plan_network(
     Parameters
     ----------
     network : Network
-    lanes : int or mapping of population name to int, optional
-        Synaptic operations per cycle and core; rounded to what a population can use. Default 16.
+    lanes : int or mapping of str to int, optional
+        Synaptic operations per cycle and core, or of each core by name; rounded to what a population can use.
+        Default 16.
     early_stop : bool
         With readout ``first_spike``, stop a sample at its first output spike.
 
     Raises
     ------
     NetworkError
-        If lanes are not positive, or of a population that there is not.
+        If lanes are not positive, or of a core that there is not.
     """
+    names = (*network.order, *([_linear_name(network)] if network.readout.kind == "linear" else []))
+    wanted = dict.fromkeys(names, DEFAULT_LANES)
     if isinstance(lanes, Mapping):
         for name in lanes:
-            if name not in network.order:
-                raise NetworkError(f"Lanes must name one of {', '.join(network.order)}, not {name!r}")
-    cores = []
-    for name in network.order:
-        wanted = lanes.get(name) if isinstance(lanes, Mapping) else lanes
-        cores.append(_plan_core(network, network[name], DEFAULT_LANES if wanted is None else wanted))
+            if name not in names:
+                raise NetworkError(f"Lanes must name one of {', '.join(names)}, not {name!r}")
+        wanted.update(lanes)
+    elif lanes is not None:
+        wanted = dict.fromkeys(names, lanes)
+    for name, number in wanted.items():
+        if number < 1:
+            raise NetworkError(f"Lanes of {name} must be at least 1, not {number}")
+    cores = [_plan_core(network, network[name], wanted[name]) for name in network.order]
     stops = early_stop and network.readout.kind == "first_spike"
     if network.readout.kind == "linear":
-        cores.append(_linear(network))
+        cores.append(_linear(network, wanted[names[-1]]))
     return NetworkPlan(network=network, cores=tuple(cores), readout=_readout(network, cores), early_stop=stops)
 
 
@@ -345,13 +353,18 @@ def _readout(network: Network, cores: list[CorePlan]) -> ReadoutPlan:
     )
 
 
-def _linear(network: Network) -> CorePlan:
-    """The core of a linear readout: it adds up what the counts' spikes bring, and shows it in the end."""
-    readout = network.readout
-    source, classes = network[readout.population], len(readout.weights)
+def _linear_name(network: Network) -> str:
+    """Name of the core of a linear readout."""
     name = "scores"
     while name in network.order:
         name += "_"
+    return name
+
+
+def _linear(network: Network, wanted: int) -> CorePlan:
+    """The core of a linear readout: it adds up what the counts' spikes bring, and shows it in the end."""
+    readout, name = network.readout, _linear_name(network)
+    source, classes = network[readout.population], len(readout.weights)
     population = Population(
         name=name,
         shape=(classes,),
@@ -366,7 +379,7 @@ def _linear(network: Network) -> CorePlan:
     values = network.value_range(source.name)
     reach = fan_in(dense, source.shape, values)
     drive = Range(reach.low * network.steps, reach.high * network.steps)
-    lanes, units = _sizes(population, DEFAULT_LANES, one_unit=True)
+    lanes, units = _sizes(population, wanted, one_unit=True)
     geometry = Geometry(connection=dense, source=source.shape, target=(classes,), lanes=lanes)
     return CorePlan(
         population=population,
@@ -380,8 +393,6 @@ def _linear(network: Network) -> CorePlan:
 
 
 def _plan_core(network: Network, population: Population, wanted: int) -> CorePlan:
-    if wanted < 1:
-        raise NetworkError(f"Lanes of {population.name} must be at least 1, not {wanted}")
     shows = population.threshold is None and network.readout.population == population.name
     lanes, units = _sizes(population, wanted, one_unit=shows)
     ports = tuple(
