@@ -6,11 +6,13 @@ added, compared, chosen or kept; a bit of each part costs what was fitted to net
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from math import ceil
+from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hw.arith import signed_digits
 from hw.delay import depth_of
@@ -19,7 +21,7 @@ from hw.geometry import Table
 from hw.layout import BeatLayout, Fields
 from hw.neuron import parameters
 from hw.plan import QUEUE_DEPTH, CorePlan, NetworkPlan, PortPlan
-from quant.ir import Decay, Population
+from quant.ir import Decay
 from quant.ranges import Range
 
 from .costs import COSTS
@@ -32,6 +34,20 @@ _COUNTER_BITS = 32
 _REGISTER_ROWS = 2
 # Bits of an operand of one of ECP5's multipliers, at most.
 _DSP_OPERAND = 18
+
+
+#: Registers on the way of a parameter to where it is used.
+_STAGES: Mapping[str, int] = MappingProxyType(
+    {
+        "bias": 1,
+        "threshold": 2,
+        "reset_amount": 3,
+        "reset_value": 3,
+        "factor": 4,
+        "current_factor": 2,
+        "initial": 0,
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,26 +198,29 @@ def _neurons(core: CorePlan, family: str) -> Parts:
         amounts += _decay(value, decay, rails, units, family)
     amounts["neuron_bits"] += units * unit
     amounts += _memory(family, width=units * stored, depth=core.sweeps)
-    varied = _varied(population)
-    for width in varied.values():
-        amounts += _memory(family, width=units * width, depth=core.sweeps, written=False)
-        amounts["kept_bits"] += 2 * units * width
-    return amounts
+    return amounts + _parameters(core, family)
 
 
-def _varied(population: Population) -> dict[str, int]:
-    """Bits of the parameters that are not the same in all neurons."""
-    found = {name: values for name, values in parameters(population).items() if (values != values.flat[0]).any()}
-    return {name: _differing(values.reshape(-1)) for name, values in found.items()}
+def _parameters(core: CorePlan, family: str) -> Parts:
+    """Parameters that are not the same in all neurons, and their way through the stages of a neuron unit."""
+    population, tiling = core.population, core.word_tiling
+    found: Parts = Counter()
+    for name, values in {**parameters(population), "initial": population.initial}.items():
+        differing = _differing(values)
+        # Of channels, one period of the words, if it is a power of two.
+        repeats = values.size == core.shape[0] and tiling.blocks & (tiling.blocks - 1) == 0
+        depth = tiling.blocks if repeats else tiling.words
+        if differing and depth > 1:
+            found += _memory(family, width=core.units * differing, depth=depth, written=False)
+            found["kept_bits"] += _STAGES[name] * core.units * differing
+    return found
 
 
-def _differing(values: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> int:
-    """Bits in which numbers differ: all others are constants."""
-    return (
-        int(np.bitwise_or.reduce(values ^ values[0])).bit_length()
-        if (values >= 0).all() or (values < 0).all()
-        else (Range(int(values.min()), int(values.max())).width)
-    )
+def _differing(values: NDArray[np.int64]) -> int:
+    """Bits of numbers that are not the same in all of them."""
+    flat = values.reshape(-1)
+    width = Range(int(flat.min()), int(flat.max())).width
+    return (int(np.bitwise_or.reduce(flat ^ flat[0])) & ((1 << width) - 1)).bit_count()
 
 
 def _decay(value: Range, decay: Decay, rails: Range, units: int, family: str) -> Parts:
@@ -257,7 +276,7 @@ def _weights(port: PortPlan, family: str) -> Parts:
     """Memory of a connection's weights."""
     geometry, width = port.geometry, port.geometry.width * port.weight_bits
     if geometry.separate:
-        width = _differing(np.asarray(port.connection.weights, np.int64).reshape(-1))
+        width = _differing(np.asarray(port.connection.weights, np.int64))
     return _memory(family, width=width, depth=geometry.depth, written=False)
 
 

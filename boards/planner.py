@@ -19,7 +19,7 @@ __all__ = ["LOGIC_SHARE", "Choice", "Lanes", "TargetError", "choose"]
 Lanes = int | Mapping[str, int] | None
 
 #: Share of a chip's logic that is planned with: what is fuller is hard to place, and slow.
-LOGIC_SHARE: Mapping[str, float] = {"ice40": 0.92, "ecp5": 0.85}
+LOGIC_SHARE: Mapping[str, float] = {"ice40": 0.9, "ecp5": 0.85}
 
 #: Share of the latency that more lanes must save where the throughput gains nothing.
 _WORTH = 0.01
