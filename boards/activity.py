@@ -29,6 +29,8 @@ class Activity:
     ----------
     events : mapping of str to array of int, (T, N)
         Of each step and neuron, by population; of ``"input"`` what enters the cores.
+    values : int
+        Input values that are not 0: of kinds that are not events, what comes from the host.
     running : array of int, (T,)
         Samples that are still at work in the step.
     samples : int
@@ -36,6 +38,7 @@ class Activity:
     """
 
     events: Mapping[str, Numbers]
+    values: int
     running: Numbers
     samples: int
 
@@ -83,13 +86,14 @@ def measured(network: Network, inputs: NDArray[Any], *, early_stop: bool = True)
             events[name][:steps] += ((found != 0) & runs[:, :, np.newaxis]).sum(axis=0)
         entering = Feed(network.input, batch, steps).block(slice(None), slice(0, steps)) != 0
         events[INPUT][: len(entering)] += (entering & runs.T[: len(entering), :, np.newaxis]).sum(axis=1)
-    return Activity(events=events, running=running, samples=len(values))
+    return Activity(events=events, values=int(np.count_nonzero(values)), running=running, samples=len(values))
 
 
 def assumed(network: Network) -> Activity:
-    """A tenth of all neurons fires in every step; of a constant input, all values are there."""
+    """A tenth of all neurons fires in every step; of a constant input and of pixels, all values are there."""
     events = {name: np.ones((network.steps, network[name].size), np.int64) for name in network.order}
     events[INPUT] = np.ones((network.steps, network.input.size), np.int64)
     if network.input.kind == "current":
         events[INPUT] *= (_SILENT * (np.arange(network.steps) == 0))[:, np.newaxis]
-    return Activity(events=events, running=np.full(network.steps, _SILENT), samples=0)
+    values = _SILENT * network.input.size
+    return Activity(events=events, values=values, running=np.full(network.steps, _SILENT), samples=0)

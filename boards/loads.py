@@ -68,39 +68,38 @@ def core_load(core: CorePlan, activity: Activity) -> Load:
     """Of one core."""
     rows, weight = _rows(core, activity), activity.weight
     ticks = int(activity.running.sum())
-    idle = np.maximum(core.cooldown * activity.running - rows, 0).sum()
+    idle = int(np.maximum(core.cooldown * activity.running - rows, 0).sum())
     return Load(
         name=core.name,
-        events=sum(_heard(port, activity).sum() for port in core.ports) / weight,
-        accumulate=rows.sum() / weight,
+        events=sum(int(_heard(port, activity).sum()) for port in core.ports) / weight,
+        accumulate=int(rows.sum()) / weight,
         sweep=core.sweeps if core.at_end else core.sweeps * ticks / weight,
         wait=0 if core.at_end else idle / weight,
-        send=_sent(core, activity).sum() / weight + (1 if core.at_end else ticks / weight),
+        send=int(_sent(core, activity).sum()) / weight + (1 if core.at_end else ticks / weight),
     )
 
 
 def input_load(plan: NetworkPlan, activity: Activity) -> Load:
     """Of what enters: a beat a cycle; of pixels that become spikes, a word a cycle in every step."""
     events, weight = activity.events[INPUT], activity.weight
-    ticks = activity.running.sum() / weight
+    ticks = int(activity.running.sum()) / weight
     sweep = PixelTiling(plan.input.shape).words * ticks if plan.input.coded else 0
-    # Which pixels are 0 nobody has counted: none.
-    entering = plan.input.size if plan.input.coded else events.sum() / weight
+    entering = (activity.values if plan.input.coded else int(events.sum())) / weight
     return Load(
         name=INPUT,
         events=entering,
         accumulate=entering,
         sweep=sweep,
         wait=1,
-        send=events.sum() / weight + ticks,
+        send=int(events.sum()) / weight + ticks,
     )
 
 
 def answer_load(plan: NetworkPlan, activity: Activity) -> Load:
     """Of the readout: an event or a tick a cycle, then a score a cycle."""
     source = next(core for core in plan.cores if core.name == plan.readout.source)
-    events = _sent(source, activity).sum() / activity.weight
-    ticks = 1 if source.at_end else activity.running.sum() / activity.weight
+    events = int(_sent(source, activity).sum()) / activity.weight
+    ticks = 1 if source.at_end else int(activity.running.sum()) / activity.weight
     return Load(
         name="answer",
         events=events,
@@ -191,10 +190,11 @@ def _entering(plan: NetworkPlan, activity: Activity, per: Numbers, begin: float)
     if not plan.input.coded:
         ends = begin + np.cumsum(sent)
         return ends - sent, ends
-    swept = begin + plan.input.size + 3 + np.cumsum(PixelTiling(plan.input.shape).words * share)
+    start = begin + activity.values / activity.weight + 3
+    swept = start + np.cumsum(PixelTiling(plan.input.shape).words * share)
     begins, ends = np.zeros((2, len(share)))
     for step in range(len(share)):
-        begins[step] = max(swept[step - 1] if step else begin + plan.input.size + 3, ends[step - 1] if step else 0)
+        begins[step] = max(swept[step - 1] if step else start, ends[step - 1] if step else 0)
         ends[step] = max(swept[step], begins[step] + sent[step])
     return begins, ends
 

@@ -243,27 +243,21 @@ class _Search:
     def _next(self, trial: _Trial, free: list[str]) -> tuple[_Trial | None, str]:
         """The trial in which a core that limits the throughput is wider; or none, and why."""
         parts = sorted(loads(trial.plan, self.activity), key=lambda load: -load.cycles)
-        names, reason = self._together(trial.plan, parts[0].name), ""
+        names, prefix, reason = [parts[0].name], "", ""
+        if trial.interval > parts[0].cycles:
+            names, prefix = _looped(trial.plan), "cores of a loop wait for each other; "
         for load in parts:
             if load.name in names:
                 found, why = self._wider(trial, load, free)
                 reason = reason or why
                 if found is not None:
                     return found, ""
-        return None, reason
+        return None, prefix + reason
 
     def _all_wider(self, trial: _Trial, free: list[str]) -> list[_Trial]:
         """Trials in which one core each is wider."""
         found = (self._wider(trial, load, free)[0] for load in loads(trial.plan, self.activity))
         return [item for item in found if item is not None]
-
-    def _together(self, plan: NetworkPlan, name: str) -> list[str]:
-        """The core, and those of a loop with it: they wait for each other in every step."""
-        after: dict[str, set[str]] = {}
-        for core in plan.cores:
-            for port in core.ports:
-                after.setdefault(port.source, set()).add(core.name)
-        return [name, *(other for other in after if other in _reach(after, name) and name in _reach(after, other))]
 
     def _wider(self, trial: _Trial, load: Load, free: list[str]) -> tuple[_Trial | None, str]:
         """The trial with more lanes for a core, and less work; or none, and why."""
@@ -288,14 +282,23 @@ class _Search:
         return None, shortages[0] if shortages else full
 
 
+def _looped(plan: NetworkPlan) -> list[str]:
+    """Cores that hear of themselves, at once or by way of others."""
+    after: dict[str, set[str]] = {}
+    for core in plan.cores:
+        for port in core.ports:
+            after.setdefault(port.source, set()).add(core.name)
+    return [core.name for core in plan.cores if core.name in _reach(after, core.name)]
+
+
 def _reach(after: Mapping[str, set[str]], name: str) -> set[str]:
     """What hears of a population, near or far."""
     found: set[str] = set()
     waiting = [name]
     while waiting:
-        for other in after.get(waiting.pop(), set()) - found:
-            found.add(other)
-            waiting.append(other)
+        more = after.get(waiting.pop(), set()) - found
+        found |= more
+        waiting += more
     return found
 
 

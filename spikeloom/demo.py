@@ -75,7 +75,7 @@ class DemoResult:
     bitstream: Path
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON values; cycles are means over the samples, mismatches those of both runs."""
+        """As JSON values; cycles are means over the samples, mismatches those of both runs. The report has the plan."""
         return {
             "float_accuracy": self.float_accuracy,
             "accuracy": self.accuracy,
@@ -89,8 +89,6 @@ class DemoResult:
             "clock_mhz": self.clock_mhz,
             "timing_met": self.timing_met,
             "resources": self.resources,
-            "plan": self.plan,
-            "estimate_off": self.estimate_off,
             "bitstream": str(self.bitstream),
         }
 
