@@ -36,8 +36,6 @@ class Board:
         Clock that comes into the chip.
     default_clock_hz : int
         Clock of the network, if the user wants no other.
-    lanes : int
-        Synaptic operations per cycle and core, if the user wants no other.
     leds : (tuple, tuple)
         Resources of the lamps for "busy" and for "bad frame": name and number.
     logic_cells, block_rams, dsps : int
@@ -59,7 +57,6 @@ class Board:
     device: str
     reference_hz: int
     default_clock_hz: int
-    lanes: int
     leds: tuple[tuple[str, int], tuple[str, int]]
     logic_cells: int
     block_rams: int
@@ -88,7 +85,6 @@ _ICEBREAKER = Board(
     device="iCE40UP5K-SG48",
     reference_hz=12_000_000,
     default_clock_hz=24_000_000,
-    lanes=8,
     leds=(("led_g", 0), ("led_r", 0)),
     logic_cells=5280,
     block_rams=30,
@@ -109,7 +105,6 @@ def _ulx3s(size: str, *, logic_cells: int, block_rams: int, dsps: int) -> Board:
         device=f"LFE5U-{size}-6BG381C",
         reference_hz=25_000_000,
         default_clock_hz=62_500_000,
-        lanes=16,
         leds=(("led", 0), ("led", 1)),
         logic_cells=logic_cells,
         block_rams=block_rams,

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from hw.link import DEFAULT_BAUD, HASH_BYTES, LinkSpec
-from hw.plan import NetworkPlan, plan_network
+from hw.plan import NetworkPlan
 from hw.top import Top
 from quant.errors import CheckError
 from quant.file import write_beside
 from quant.ir import Network
 
+from .activity import assumed
 from .board import Board, find_board
 from .cache import Cache
 from .clocks import Ecp5Pll, Ice40Pll
+from .planner import Choice, Lanes, choose
 from .shell import Shell, clock_of
 from .steps import LOGS, STAGES, BuildError, Progress, last_line, run_step
 from .tools import Tool, find_tools
@@ -39,7 +41,8 @@ class BuildPlan:
 
     Parameters
     ----------
-    plan : NetworkPlan
+    choice : Choice
+        What the planner has chosen.
     board : Board
     clock : Ice40Pll or Ecp5Pll, or float
         Where the network's clock comes from: see :func:`boards.shell.clock_of`.
@@ -51,12 +54,17 @@ class BuildPlan:
         32 hexadecimal digits, a digest of everything that the tools are given but itself; it is in the bitstream.
     """
 
-    plan: NetworkPlan
+    choice: Choice
     board: Board
     clock: Ice40Pll | Ecp5Pll | float
     baud: int
     seed: int
     build_hash: str = "00" * HASH_BYTES
+
+    @property
+    def plan(self) -> NetworkPlan:
+        """What is generated."""
+        return self.choice.plan
 
     @property
     def clock_hz(self) -> float:
@@ -110,6 +118,8 @@ class BuildReport:
         Whether every clock of the design is fast enough.
     resources : dict
         By name, how many are ``used`` and ``available``.
+    plan : dict
+        What the planner chose and expected: see :meth:`boards.planner.Choice.as_dict`.
     bitstream : Path
     build_hash : str
         32 hexadecimal digits; the board tells them over the link.
@@ -132,6 +142,7 @@ class BuildReport:
     fmax_mhz: float
     timing_met: bool
     resources: Usage
+    plan: Mapping[str, Any]
     bitstream: Path
     build_hash: str
     baud: int
@@ -143,7 +154,15 @@ class BuildReport:
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON values."""
-        return asdict(self) | {"bitstream": str(self.bitstream), "cores": [dict(core) for core in self.cores]}
+        values = asdict(self) | {"bitstream": str(self.bitstream), "cores": [dict(core) for core in self.cores]}
+        return {**values, "estimate_off": self.estimate_off}
+
+    @property
+    def estimate_off(self) -> dict[str, float]:
+        """By how much of what is used the estimate is too high, by resource."""
+        estimate = self.plan["estimate"]
+        used = {name: self.resources[name]["used"] for name in estimate if name in self.resources}
+        return {name: round(estimate[name] / number - 1, 4) for name, number in used.items() if number}
 
     def check(self) -> None:
         """Refuse a build that is too slow.
@@ -164,7 +183,8 @@ def plan_build(
     network: Network,
     board: str | Board,
     *,
-    lanes: int | Mapping[str, int] | None = None,
+    choice: Choice | None = None,
+    lanes: Lanes = None,
     early_stop: bool = True,
     clock_hz: float | None = None,
     baud: int = DEFAULT_BAUD,
@@ -176,8 +196,10 @@ def plan_build(
     ----------
     network : Network
     board : str or Board
+    choice : Choice, optional
+        What the planner has chosen for this board. Default: what it chooses without any samples.
     lanes, early_stop
-        As of :func:`hw.plan.plan_network`; the default lanes are the board's.
+        As of :func:`boards.planner.choose`, without a ``choice``.
     clock_hz : float, optional
         Clock of the network; the PLL's nearest that is not above it is taken. Default: the board's.
     baud : int
@@ -187,19 +209,21 @@ def plan_build(
     Raises
     ------
     SpikeloomError
-        If the board is unknown, cannot make the clock, or is certainly too small; if the network has what is not
-        generated.
+        If the board is unknown, cannot make the clock, or is too small; if the network has what is not generated.
     """
     board = find_board(board) if isinstance(board, str) else board
-    plan = plan_network(network, lanes=board.lanes if lanes is None else lanes, early_stop=early_stop)
-    _check_size(plan, board)
-    nameless = BuildPlan(plan=plan, board=board, clock=clock_of(board, clock_hz), baud=baud, seed=seed)
+    if choice is None:
+        choice = choose(network, board, assumed(network), lanes=lanes, early_stop=early_stop)
+    _check_size(choice.plan, board)
+    nameless = BuildPlan(choice=choice, board=board, clock=clock_of(board, clock_hz), baud=baud, seed=seed)
     return replace(nameless, build_hash=nameless.prepared.digest(HASH_BYTES).hex())
 
 
 def _check_size(plan: NetworkPlan, board: Board) -> None:
-    """Refuse at once what no tool could fit."""
-    bits = sum(port.geometry.words.size * port.weight_bits for core in plan.cores for port in core.ports)
+    """Refuse at once what no tool could fit, though the user has chosen its lanes."""
+    bits = sum(
+        port.geometry.depth * port.geometry.width * port.weight_bits for core in plan.cores for port in core.ports
+    )
     if bits > board.memory_bits:
         raise FitError(
             f"Network {plan.network.name} does not fit {board.title}: its weights are {bits} bits, and all memories of "
@@ -307,6 +331,7 @@ def _finish(
         fmax_mhz=round(timing.fmax_mhz, 2),
         timing_met=timing.met,
         resources=resources_in_report(found),
+        plan=plan.choice.as_dict(),
         bitstream=bitstream,
         build_hash=plan.build_hash,
         baud=plan.baud,

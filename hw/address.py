@@ -35,7 +35,7 @@ class OperationLayout(data.StructLayout):
         super().__init__(
             {
                 "row": range(geometry.rows.words),
-                "word": range(len(geometry.words)),
+                "word": range(geometry.depth),
                 "group": range(geometry.parts),
                 "value": shape_of(port.values),
                 "tick": 1,

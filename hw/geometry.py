@@ -225,6 +225,15 @@ class Geometry:
         )
         return first, second
 
+    @property
+    def depth(self) -> int:
+        """Number of :attr:`words`, without making them."""
+        if self.separate:
+            return int(np.size(self.connection.weights))
+        if self.connection.kind == "dense":
+            return self.rows.words * prod(self._pooled)
+        return self._pooled[0] * self.span * prod(self._kernel)
+
     @cached_property
     def words(self) -> Numbers:
         """Weight memory, ``(words, width)``."""

@@ -1,6 +1,6 @@
 """What is generated for a network: ports, lanes, rows and sweeps of every core."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -224,7 +224,9 @@ class CorePlan:
             "rows": self.rows,
             "sweeps": self.sweeps,
             "weight_bits": max(port.weight_bits for port in self.ports),
-            "weight_memory_bits": sum(port.geometry.words.size * port.weight_bits for port in self.ports),
+            "weight_memory_bits": sum(
+                port.geometry.depth * port.geometry.width * port.weight_bits for port in self.ports
+            ),
         }
 
 
@@ -315,9 +317,10 @@ def plan_network(
     Parameters
     ----------
     network : Network
-    lanes : int or mapping of population name to int, optional
-        Synaptic operations per cycle and core; rounded to what a population can use. Default 16.
-    units : int or mapping of population name to int, optional
+    lanes : int or mapping of str to int, optional
+        Synaptic operations per cycle and core, or of each core by name; rounded to what a population can use.
+        Default 16.
+    units : int or mapping of str to int, optional
         Neurons swept per cycle and core; rounded down to a power of two, and to what is worth it: not more than the
         lanes, nor than a sweep needs to be done before its first membrane may be read again. Default 16.
     overlap : bool
@@ -328,29 +331,30 @@ def plan_network(
     Raises
     ------
     NetworkError
-        If lanes or units are not positive, or of a population that there is not.
+        If lanes or units are not positive, or of a core that there is not.
     """
-    of_lanes = _by_name(network, "Lanes", lanes, DEFAULT_LANES)
-    of_units = _by_name(network, "Units", units, MAX_UNITS)
+    names = (*network.order, *([_linear_name(network)] if network.readout.kind == "linear" else []))
+    of_lanes = _by_name(names, "Lanes", lanes, DEFAULT_LANES)
+    of_units = _by_name(names, "Units", units, MAX_UNITS)
     cores = [
         replace(_plan_core(network, network[name], of_lanes[name], of_units[name]), overlap=overlap)
         for name in network.order
     ]
     stops = early_stop and network.readout.kind == "first_spike"
     if network.readout.kind == "linear":
-        cores.append(_linear(network))
+        cores.append(_linear(network, of_lanes[names[-1]]))
     return NetworkPlan(network=network, cores=tuple(cores), readout=_readout(network, cores), early_stop=stops)
 
 
-def _by_name(network: Network, what: str, wanted: int | Mapping[str, int] | None, default: int) -> dict[str, int]:
-    """A number for every population."""
+def _by_name(names: Sequence[str], what: str, wanted: int | Mapping[str, int] | None, default: int) -> dict[str, int]:
+    """A number for every core."""
     if isinstance(wanted, Mapping):
         for name in wanted:
-            if name not in network.order:
-                raise NetworkError(f"{what} must name one of {', '.join(network.order)}, not {name!r}")
-        found = {name: wanted.get(name, default) for name in network.order}
+            if name not in names:
+                raise NetworkError(f"{what} must name one of {', '.join(names)}, not {name!r}")
+        found = {name: wanted.get(name, default) for name in names}
     else:
-        found = dict.fromkeys(network.order, default if wanted is None else wanted)
+        found = dict.fromkeys(names, default if wanted is None else wanted)
     for name, number in found.items():
         if number < 1:
             raise NetworkError(f"{what} of {name} must be at least 1, not {number}")
@@ -379,13 +383,18 @@ def _readout(network: Network, cores: list[CorePlan]) -> ReadoutPlan:
     )
 
 
-def _linear(network: Network) -> CorePlan:
-    """The core of a linear readout: it adds up what the counts' spikes bring, and shows it in the end."""
-    readout = network.readout
-    source, classes = network[readout.population], len(readout.weights)
+def _linear_name(network: Network) -> str:
+    """Name of the core of a linear readout."""
     name = "scores"
     while name in network.order:
         name += "_"
+    return name
+
+
+def _linear(network: Network, wanted: int) -> CorePlan:
+    """The core of a linear readout: it adds up what the counts' spikes bring, and shows it in the end."""
+    readout, name = network.readout, _linear_name(network)
+    source, classes = network[readout.population], len(readout.weights)
     population = Population(
         name=name,
         shape=(classes,),
@@ -400,7 +409,7 @@ def _linear(network: Network) -> CorePlan:
     values = network.value_range(source.name)
     reach = fan_in(dense, source.shape, values)
     drive = Range(reach.low * network.steps, reach.high * network.steps)
-    lanes, units = _sizes(population, DEFAULT_LANES, 1)
+    lanes, units = _sizes(population, wanted, 1)
     geometry = Geometry(connection=dense, source=source.shape, target=(classes,), lanes=lanes)
     return CorePlan(
         population=population,

@@ -39,7 +39,7 @@ class Weights(wiring.Component):
         geometry = port.geometry
         super().__init__(
             {
-                "word": In(range(len(geometry.words))),
+                "word": In(range(geometry.depth)),
                 "group": In(range(geometry.parts)),
                 "use": In(1),
                 "o": Out(data.ArrayLayout(shape_of(port.weight), geometry.lanes)),

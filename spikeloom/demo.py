@@ -14,7 +14,7 @@ from . import pipeline
 from .samples import dataset_samples
 from .screen import Advance
 from .source import find_source
-from .tables import facts, percent, resource_words, span
+from .tables import estimate_words, facts, lanes_words, percent, resource_words, span
 from .workspace import Workspace
 
 __all__ = ["DemoResult", "demo", "demo_table"]
@@ -46,6 +46,10 @@ class DemoResult:
     timing_met : bool
     resources : mapping
         By name, how many are ``used`` and ``available``.
+    plan : mapping
+        As of :meth:`boards.planner.Choice.as_dict`.
+    estimate_off : mapping
+        By how much of what is used the estimate was too high, by resource.
     bitstream : Path
     """
 
@@ -66,10 +70,12 @@ class DemoResult:
     clock_mhz: float
     timing_met: bool
     resources: Mapping[str, Mapping[str, int]]
+    plan: Mapping[str, Any]
+    estimate_off: Mapping[str, float]
     bitstream: Path
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON values; cycles are means over the samples, mismatches those of both runs."""
+        """As JSON values; cycles are means over the samples, mismatches those of both runs. The report has the plan."""
         return {
             "float_accuracy": self.float_accuracy,
             "accuracy": self.accuracy,
@@ -117,7 +123,7 @@ def demo(
     samples : int
         Test samples to co-simulate: once with stalls, and once one after the other, which gives the cycles.
     lanes : int or mapping of str to int, optional
-        As of :func:`hw.plan.plan_network`; default: the board's, so that what is simulated is what is built.
+        As of :func:`boards.planner.choose`. What is simulated is what is built.
     clock_hz : float, optional
         Default: the board's.
     folder : Path, optional
@@ -126,13 +132,15 @@ def demo(
     """
     from boards.board import find_board
 
-    lanes = find_board(board).lanes if lanes is None else lanes
+    find_board(board)
     source = find_source(recipe)
     workspace = Workspace(folder=source.folder if folder is None else folder)
     progress("Quantizing and measuring", 0, 1)
     network, _ = pipeline.quantize(source, workspace)
     everything = dataset_samples(network.metadata, network.steps)
     evaluation = pipeline.evaluate(network, everything, workspace, reference=source.reference)
+    choice = pipeline.plan(network, board, lanes=lanes)
+    lanes = choice.lanes
     pipeline.generate(network, workspace, lanes=lanes)
 
     def simulating(stage: str, done: int, total: int) -> None:
@@ -148,7 +156,7 @@ def demo(
         network,
         board,
         workspace,
-        lanes=lanes,
+        choice=choice,
         clock_hz=clock_hz,
         progress=lambda stage, line: progress(f"{stage.capitalize()}\n{line}", 0, 1),
     )
@@ -174,6 +182,8 @@ def demo(
         clock_mhz=built.clock_mhz,
         timing_met=built.timing_met,
         resources=built.resources,
+        plan=built.plan,
+        estimate_off=built.estimate_off,
         bitstream=built.bitstream,
     )
 
@@ -193,7 +203,9 @@ def demo_table(result: DemoResult) -> Table:
             "cycles a sample, predicted": span(result.cycles_predicted),
             "cycles a sample, measured": span(result.cycles_measured),
             "board": result.board,
+            "lanes": lanes_words(result.plan),
             "resources": resource_words(result.resources),
+            "estimated before": estimate_words(result.plan, result.estimate_off),
             "clock": f"{result.clock_mhz:g} MHz used, {result.fmax_mhz:.2f} MHz reached, timing "
             f"{'met' if result.timing_met else 'NOT MET'}",
             "time a sample": f"{seconds * 1e6:.1f} us",

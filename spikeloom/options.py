@@ -1,7 +1,8 @@
 """Options that several commands have."""
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,11 +10,14 @@ from boards.board import find_board
 from quant.ir import Network
 from quant.rounding import TERNARY, Width
 
-from .pipeline import integers
+from .pipeline import Lanes, integers, plan
 from .samples import Samples, dataset_samples, file_samples, random_samples
 from .screen import Screen
 from .source import Source, UsageError
 from .workspace import Workspace
+
+if TYPE_CHECKING:
+    from boards.planner import Choice
 
 __all__ = [
     "BoardName",
@@ -22,13 +26,17 @@ __all__ = [
     "EarlyStop",
     "Inputs",
     "Json",
-    "LanesBoard",
     "LanesText",
     "Model",
     "Out",
+    "PlanBoard",
     "RandomInputs",
+    "Smallest",
+    "TargetLatency",
     "integers_of",
+    "lanes_for",
     "lanes_of",
+    "plan_for",
     "samples_of",
     "width_list",
     "widths_of",
@@ -51,21 +59,25 @@ LanesText = Annotated[
 EarlyStop = Annotated[bool, typer.Option(help="With first_spike, stop a sample at its first output spike.")]
 Clock = Annotated[float | None, typer.Option("--clock", help="MHz of the network; default: the board's.")]
 BoardName = Annotated[str, typer.Option("--board", "-b", help="One of `spikeloom boards`.")]
-LanesBoard = Annotated[str | None, typer.Option("--board", "-b", help="Take the lanes of a build for this board.")]
+PlanBoard = Annotated[str | None, typer.Option("--board", "-b", help="Take the lanes of a build for this board.")]
+Smallest = Annotated[bool, typer.Option("--smallest", help="A lane a core: the smallest plan.")]
+TargetLatency = Annotated[
+    str | None, typer.Option("--target-latency", help="No more lanes than this takes: 1ms, 500us, or 2000 cycles.")
+]
+
+_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
 
-def lanes_of(text: str | None, board: str | None = None) -> int | dict[str, int] | None:
-    """Lanes as the user wrote them, else those of a build for ``board``.
+def lanes_of(text: str | None) -> int | dict[str, int] | None:
+    """Lanes as the user wrote them.
 
     Raises
     ------
     UsageError
         If they are not numbers.
-    BoardError
-        If the board is not known.
     """
     if text is None:
-        return None if board is None else find_board(board).lanes
+        return None
     try:
         if "=" not in text:
             return int(text)
@@ -73,6 +85,76 @@ def lanes_of(text: str | None, board: str | None = None) -> int | dict[str, int]
         return {name.strip(): int(number) for name, number in pairs}
     except ValueError:
         raise UsageError(f"Lanes must be a number, or population=number with commas between, not {text!r}") from None
+
+
+def plan_for(
+    network: Network,
+    board: str,
+    screen: Screen,
+    *,
+    lanes: str | None,
+    smallest: bool = False,
+    target: str | None = None,
+    clock: float | None = None,
+    early_stop: bool = True,
+    data: Path | None = None,
+) -> "Choice":
+    """The plan of a network on a board, as the user wants it; a message says what limits it.
+
+    Raises
+    ------
+    SpikeloomError
+        If an option is wrong, or no plan fits.
+    """
+    if smallest and target is not None:
+        raise UsageError("Plan must be steered by --smallest or by --target-latency, not by both")
+    clock_hz = find_board(board).default_clock_hz if clock is None else clock * 1e6
+    with screen.busy("Planning"):
+        choice = plan(
+            network,
+            board,
+            lanes=lanes_of(lanes),
+            smallest=smallest,
+            target_cycles=None if target is None else _cycles(target, clock_hz),
+            early_stop=early_stop,
+            data=data,
+        )
+    lanes_found = ", ".join(f"{core.name} {core.lanes}" for core in choice.plan.cores)
+    screen.say(f"Lanes: {lanes_found}; {choice.interval:,.0f} cycles between samples: {choice.reason}")
+    return choice
+
+
+def lanes_for(
+    network: Network,
+    board: str | None,
+    screen: Screen,
+    *,
+    lanes: str | None,
+    smallest: bool = False,
+    target: str | None = None,
+    early_stop: bool = True,
+    data: Path | None = None,
+) -> "tuple[Lanes, Choice | None]":
+    """Lanes as the user wrote them; or those of a build for ``board``, and the plan. Errors as of :func:`plan_for`."""
+    if board is not None:
+        choice = plan_for(
+            network, board, screen, lanes=lanes, smallest=smallest, target=target, early_stop=early_stop, data=data
+        )
+        return choice.lanes, choice
+    if smallest or target is not None:
+        raise UsageError(
+            f"Plan must be for a board, with --board, to take {'--smallest' if smallest else '--target-latency'}"
+        )
+    return lanes_of(lanes), None
+
+
+def _cycles(text: str, clock_hz: float) -> float:
+    """Cycles of a latency as the user wrote it: a number of cycles, or a time."""
+    found = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*(s|ms|us|ns|cycles)", text.strip())
+    if not found or not float(found[1]):
+        raise UsageError(f"Latency must be a time such as 1ms or 500us, or 2000cycles, not {text!r}")
+    number, unit = float(found[1]), found[2]
+    return number if unit == "cycles" else number * _UNITS[unit] * clock_hz
 
 
 def widths_of(text: str | None) -> Width | dict[str, Width] | None:

@@ -29,7 +29,9 @@ from .source import Source, UsageError
 from .workspace import Workspace
 
 if TYPE_CHECKING:
+    from boards.activity import Activity
     from boards.build import BuildReport
+    from boards.planner import Choice
     from hw.design import Design
     from sim.cosim import CosimReport
     from snn.train import Training
@@ -42,6 +44,7 @@ __all__ = [
     "evaluate",
     "generate",
     "integers",
+    "plan",
     "quantize",
     "quantized",
     "train",
@@ -54,6 +57,8 @@ _STAGES = {
     "compile": "Compiling the simulation",
     "simulate": "Simulating",
 }
+_PLANNING = 100
+"""Samples that a plan is made from."""
 _WEIGHT_BITS, _DECAY_BITS, _STATE_BITS = 4, 8, 16
 
 
@@ -298,6 +303,33 @@ def cosim(
     report = cosimulate(network, samples.inputs, progress=named, **options)
     workspace.record(network, f"cosim {report.simulator}", report.as_dict())
     return report
+
+
+def plan(
+    network: Network, board: str, *, data: Path | None = None, early_stop: bool = True, **options: Any
+) -> "Choice":
+    """Choose the lanes for a board; options and errors are those of :func:`boards.planner.choose`.
+
+    It is made from training samples of the network's data set, if they are there; else from assumptions. So what is
+    planned to be simulated is what is planned to be built.
+    """
+    from boards.board import find_board
+    from boards.planner import choose
+
+    found = find_board(board)
+    return choose(network, found, _activity(network, data, early_stop), early_stop=early_stop, **options)
+
+
+def _activity(network: Network, data: Path | None, early_stop: bool) -> "Activity":
+    from boards.activity import assumed, measured
+
+    try:
+        inputs = calibration_inputs(network.metadata, network.steps, folder=data)
+    except SpikeloomError:
+        if data is not None:
+            raise
+        return assumed(network)
+    return measured(network, inputs[:_PLANNING], early_stop=early_stop)
 
 
 def build(

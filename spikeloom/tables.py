@@ -21,9 +21,12 @@ __all__ = [
     "build_table",
     "check_table",
     "cosim_table",
+    "estimate_words",
     "evaluation_table",
     "facts",
+    "lanes_words",
     "percent",
+    "plan_table",
     "report_table",
     "resource_words",
     "results_table",
@@ -70,6 +73,60 @@ def span(values: Sequence[int]) -> str:
 def resource_words(resources: Mapping[str, Mapping[str, int]]) -> str:
     """What is used of a chip."""
     return ", ".join(f"{item['used']} of {item['available']} {name}" for name, item in resources.items())
+
+
+def lanes_words(plan: Mapping[str, Any]) -> str:
+    """Lanes of every core of a plan, and what limits it."""
+    lanes = [f"{part['name']} {part['lanes']}" for part in plan["parts"] if "lanes" in part]
+    return f"{', '.join(lanes)}; {plan['limit']}"
+
+
+def estimate_words(plan: Mapping[str, Any], off: Mapping[str, float] | None = None) -> str:
+    """What was estimated of a chip, and how far off that was."""
+    words = []
+    for name, number in plan["estimate"].items():
+        error = f" ({off[name]:+.1%})" if off and name in off else ""
+        words.append(f"{number} {name}{error}")
+    return ", ".join(words)
+
+
+def plan_table(plan: Mapping[str, Any]) -> Table:
+    """A plan, part by part: :meth:`boards.planner.Choice.as_dict`."""
+    columns = (
+        "part",
+        "lanes",
+        "units",
+        "rows",
+        "events",
+        "cycles",
+        "of them rows",
+        "sweeps",
+        "a step",
+        "share",
+        "block RAMs",
+    )
+    rows = [
+        (
+            part["name"],
+            *(part.get(name) for name in ("lanes", "units", "rows")),
+            f"{part['events']:,.1f}",
+            f"{part['cycles']:,.0f}",
+            f"{part['accumulate']:,.0f}",
+            f"{part['sweep']:,.0f}",
+            f"{part['cycles'] / part['steps']:,.1f}",
+            f"{part['share']:.0%}",
+            part.get("block_rams"),
+        )
+        for part in plan["parts"]
+    ]
+    title = (
+        f"Plan for {plan['board']}: {plan['interval_cycles']:,.0f} cycles between two samples, "
+        f"{plan['latency_cycles']:,.0f} for one alone (events {plan['activity']})"
+    )
+    made = table(title, columns, rows)
+    made.caption = f"Limit: {plan['limit']}. Estimate: {estimate_words(plan)}"
+    made.caption_justify = "left"
+    return made
 
 
 def account_tables(account: Account) -> list[Table | str]:
@@ -144,6 +201,7 @@ def build_table(report: "BuildReport") -> Table:
             "clock": f"{report.clock_mhz:g} MHz, of at most {report.fmax_mhz:.2f} MHz"
             f"{'' if report.timing_met else ': TIMING NOT MET'}",
             "resources": resource_words(report.resources),
+            "estimated before": estimate_words(report.plan, report.estimate_off),
             "bitstream": report.bitstream,
             "build hash": report.build_hash,
             "time": f"{report.seconds:.1f} s{', from the cache' if report.cached else ''}",

@@ -7,10 +7,12 @@ import pytest
 
 from boards import build as build_module
 from boards import steps
+from boards.activity import assumed
 from boards.board import BOARDS, BoardError
 from boards.build import BuildError, FitError, build, plan_build
 from boards.cache import Cache
 from boards.clocks import ClockError
+from boards.planner import choose
 from boards.tools import ToolError
 from hw.uart import BaudError
 from quant.errors import CheckError
@@ -143,10 +145,14 @@ def test_clock_of_ecp5():
     assert 'FREQUENCY PORT "clk25_0__io" 25000000.0 HZ' in plan.files["top.lpf"]
 
 
-def test_lanes_are_the_boards_unless_they_are_given():
+def test_lanes_are_planned_unless_they_are_given():
     network = large_network(neurons=64, inputs=4)
-    assert plan_build(network, "icebreaker").plan.cores[0].lanes == BOARDS["icebreaker"].lanes
+    board = BOARDS["icebreaker"]
+    assert (
+        plan_build(network, "icebreaker").plan.cores[0].lanes == choose(network, board, assumed(network)).lanes["first"]
+    )
     assert plan_build(network, "icebreaker", lanes=4).plan.cores[0].lanes == 4
+    assert plan_build(network, board, choice=choose(network, board, assumed(network), lanes=2)).plan.cores[0].lanes == 2
 
 
 def large_network(*, neurons, inputs, bits=8):
@@ -170,7 +176,7 @@ def large_network(*, neurons, inputs, bits=8):
 
 def test_network_that_can_never_fit_is_refused_before_anything_runs():
     with pytest.raises(FitError) as caught:
-        plan_build(large_network(neurons=512, inputs=784), "icebreaker")
+        plan_build(large_network(neurons=512, inputs=784), "icebreaker", lanes=8)
     assert str(caught.value) == (
         "Network large does not fit iCEBreaker: its weights are 3211264 bits, and all memories of the chip hold 207360"
         "; fewer weight bits, fewer neurons or a larger board would help"
@@ -206,6 +212,12 @@ def test_build(plan, tools, cache, tmp_path):
         "block_rams": {"used": 7, "available": 30},
     }
     assert report.build_hash == plan.build_hash
+    assert report.plan == plan.choice.as_dict()
+    estimate = plan.choice.expected
+    assert report.estimate_off == {
+        "logic_cells": round(estimate.logic_cells / 1200 - 1, 4),
+        "block_rams": round(estimate.block_rams / 7 - 1, 4),
+    }
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == report.as_dict()
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "place-and-route.log",

@@ -146,10 +146,59 @@ def test_generate_writes_verilog_beside_the_network(spikeloom, network):
 
 def test_generate_takes_the_lanes_of_a_build_for_a_board(spikeloom):
     found = spikeloom("generate", "digits-klif", "--board", "icebreaker", "--json")
-    assert [core["lanes"] for core in found.json["cores"]] == [8, 6]
+    assert [core["lanes"] for core in found.json["cores"]] == [8, 10]
+    parts = {part["name"]: part for part in found.json["plan"]["parts"]}
+    assert list(parts) == ["input", "hidden", "output", "answer"]
+    assert (parts["hidden"]["share"], parts["hidden"]["lanes"]) == (1.0, 8)
+    assert found.json["plan"]["limit"].startswith("hidden takes longest, and with 16 lanes there are ")
+    assert "; 455 cycles between samples: hidden takes longest" in found.err
     refused = spikeloom("generate", "digits-klif", "--board", "icebraker")
     assert refused.code == 2
     assert "not 'icebraker'" in refused.err
+
+
+def test_generate_shows_the_plan(spikeloom, network):
+    found = spikeloom("generate", network, "--board", "icebreaker")
+    assert found.out.startswith("Plan for icebreaker: ")
+    assert "Limit: " in found.out
+    assert "Estimate: " in found.out
+
+
+@pytest.mark.parametrize(
+    ("options", "lanes"),
+    [
+        (("--smallest",), [1, 1]),
+        (("--lanes", "hidden=3"), [3, 10]),
+        (("--lanes", "hidden=3", "--smallest"), [3, 1]),
+        (("--lanes", "2"), [2, 2]),
+        (("--target-latency", "10ms"), [1, 1]),
+        (("--target-latency", "1000000 cycles"), [1, 1]),
+    ],
+    ids=str,
+)
+def test_a_plan_is_steered(spikeloom, network, options, lanes):
+    found = spikeloom("generate", network, "--board", "icebreaker", *options, "--json")
+    assert found.code == 0, found.err
+    assert [core["lanes"] for core in found.json["cores"]] == lanes
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--target-latency", "5us"), "Plan must be for a board, with --board, to take --target-latency"),
+        (("--smallest",), "Plan must be for a board, with --board, to take --smallest"),
+        (("-b", "icebreaker", "--target-latency", "5"), "Latency must be a time such as 1ms or 500us, or 2000cycles"),
+        (("-b", "icebreaker", "--target-latency", "0ms"), "Latency must be a time such as 1ms or 500us, or 2000cycles"),
+        (("-b", "icebreaker", "--target-latency", "1us"), "Latency of tiny on iCEBreaker must be at least "),
+        (("-b", "icebreaker", "--target-latency", "1s", "--smallest"), "Plan must be steered by --smallest or by "),
+        (("-b", "icebreaker", "--lanes", "middle=3"), "Lanes must name one of hidden, output, not 'middle'"),
+    ],
+    ids=str,
+)
+def test_plans_that_cannot_be(spikeloom, network, options, words):
+    found = spikeloom("generate", network, *options)
+    assert (found.code, found.out) == (2, "")
+    assert found.err.splitlines()[-1].startswith(words)
 
 
 @needs_icarus
@@ -416,6 +465,11 @@ def test_a_network_that_does_not_fit(spikeloom, tmp_path):
     save_model(tmp_path / "large.npz", large)
     found = spikeloom("build", "large.npz")
     assert (found.code, found.out) == (2, "")
+    assert found.err.endswith(
+        "Network tiny does not fit iCEBreaker, even with one lane a core: 68 block RAMs too few (98 of 30), by the "
+        "estimate; board ulx3s-12f would do\n"
+    )
+    found = spikeloom("build", "large.npz", "--lanes", 8)
     assert "Network tiny does not fit iCEBreaker: its weights are 304000 bits" in found.err
     assert not (tmp_path / "build" / "tiny" / "icebreaker").exists()
 

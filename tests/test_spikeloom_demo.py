@@ -34,6 +34,12 @@ RESULT = DemoResult(
     clock_mhz=24.0,
     timing_met=True,
     resources={"logic_cells": {"used": 4000, "available": 5280}},
+    plan={
+        "parts": [{"name": "input"}, {"name": "hidden", "lanes": 8}, {"name": "output", "lanes": 10}],
+        "limit": "hidden takes longest",
+        "estimate": {"logic_cells": 3900, "block_rams": 20},
+    },
+    estimate_off={"logic_cells": -0.025},
     bitstream=Path("build/digits-klif/icebreaker/digits_klif.bin"),
 )
 
@@ -66,7 +72,11 @@ def test_what_fails_is_told(changes, words):
 
 def test_what_holds_passes():
     RESULT.check()
-    assert demo_table(RESULT).row_count == 13
+    table = demo_table(RESULT)
+    rows = dict(zip(table.columns[0].cells, table.columns[1].cells, strict=True))
+    assert len(rows) == 15
+    assert rows["lanes"] == "hidden 8, output 10; hidden takes longest"
+    assert rows["estimated before"] == "3900 logic_cells (-2.5%), 20 block_rams"
 
 
 @pytest.fixture
@@ -99,7 +109,8 @@ def steps(monkeypatch):
         made.append({"out": out, "lanes": [core.lanes for core in plan.plan.cores]})
         values = {"board": "icebreaker", "fmax_mhz": 30.0, "clock_mhz": 24.0, "timing_met": True, "resources": {}}
         bitstream = out / f"{plan.plan.network.name}.bin"
-        return SimpleNamespace(**values, bitstream=bitstream, as_dict=lambda: values)
+        others = {"plan": plan.choice.as_dict(), "estimate_off": {}}
+        return SimpleNamespace(**values, **others, bitstream=bitstream, as_dict=lambda: values)
 
     monkeypatch.setattr(sim.cosim, "cosimulate", cosimulate)
     monkeypatch.setattr(boards.build, "build", build)
@@ -112,8 +123,8 @@ def test_everything_is_of_the_same_network(spikeloom, steps, tmp_path):
     assert list(found.json) == KEYS
     assert found.json["samples"] == 3
     stalled, alone, built = steps
-    assert (stalled["lanes"], stalled["stall"] > 0) == (8, True)
-    assert (alone["lanes"], alone["isolate"], alone.get("stall", 0.0)) == (8, True, 0.0)
+    assert (stalled["lanes"], stalled["stall"] > 0) == ({"hidden": 8, "output": 8}, True)
+    assert (alone["lanes"], alone["isolate"], alone.get("stall", 0.0)) == (stalled["lanes"], True, 0.0)
     assert built["lanes"][0] == 8
     assert sorted(path.name for path in (tmp_path / "build" / "digits-klif").iterdir()) == [
         *("network.npz", "network.v", "report.json"),
@@ -123,7 +134,7 @@ def test_everything_is_of_the_same_network(spikeloom, steps, tmp_path):
 def test_what_is_simulated_is_what_is_built(steps, tmp_path):
     demo("digits-klif", samples=1, folder=tmp_path)
     stalled, alone, built = steps
-    assert stalled["lanes"] == alone["lanes"] == built["lanes"][0]
+    assert stalled["lanes"] == alone["lanes"] == {"hidden": 8, "output": 10}
     made = json.loads((tmp_path / "report.json").read_text())["generate"]["cores"]
     assert [core["lanes"] for core in made] == built["lanes"]
 

@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from ..options import Data, Inputs, Json, LanesText, Model, Out, integers_of, lanes_of, samples_of, workspace_of
+from ..options import (
+    Data,
+    Inputs,
+    Json,
+    LanesText,
+    Model,
+    Out,
+    Smallest,
+    TargetLatency,
+    integers_of,
+    lanes_for,
+    samples_of,
+    workspace_of,
+)
 from ..screen import Screen
 from ..source import UsageError, find_source
 from ..workspace import REPORT_FILE, read_report
@@ -45,6 +58,8 @@ def run(
     board: Annotated[str | None, typer.Option("--board", "-b", help="Board that was built for.")] = None,
     baud: Annotated[int | None, typer.Option("--baud", help="As built.")] = None,
     lanes: LanesText = None,
+    smallest: Smallest = False,
+    target_latency: TargetLatency = None,
     samples: Annotated[int | None, typer.Option("--samples", help="So many; default: 100, or all of a file.")] = None,
     inputs: Inputs = None,
     data: Data = None,
@@ -66,10 +81,13 @@ def run(
     count = 100 if samples is None and inputs is None else samples
     chosen = samples_of(source, inputs=inputs, data=data, count=count)
     network = integers_of(source, workspace, screen, data)
+    wanted = None
+    if simulate:
+        wanted, _ = lanes_for(network, board, screen, lanes=lanes, smallest=smallest, target=target_latency, data=data)
     with screen.progress() as advance, ExitStack() as stack:
         if simulate:
             advance("Compiling the simulated board", 0, 1)
-            simulated = stack.enter_context(simulated_board(network, lanes=lanes_of(lanes, board)))
+            simulated = stack.enter_context(simulated_board(network, lanes=wanted))
             place, build_hash = simulated.port, simulated.build_hash
         else:
             place, build_hash = str(port), built_hash(network, workspace, board) or ""

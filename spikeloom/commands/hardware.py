@@ -11,13 +11,17 @@ from ..options import (
     EarlyStop,
     Inputs,
     Json,
-    LanesBoard,
     LanesText,
     Model,
     Out,
+    PlanBoard,
     RandomInputs,
+    Smallest,
+    TargetLatency,
     integers_of,
+    lanes_for,
     lanes_of,
+    plan_for,
     samples_of,
     workspace_of,
 )
@@ -58,7 +62,9 @@ def demo(
 def generate(
     model: Model,
     lanes: LanesText = None,
-    board: LanesBoard = None,
+    board: PlanBoard = None,
+    smallest: Smallest = False,
+    target_latency: TargetLatency = None,
     early_stop: EarlyStop = True,
     data: Data = None,
     out: Out = None,
@@ -66,18 +72,25 @@ def generate(
 ) -> None:
     """Write the network as Verilog."""
     from .. import pipeline
-    from ..tables import table
+    from ..tables import plan_table, table
 
     screen = Screen(as_json=as_json)
     source = find_source(model)
     workspace = workspace_of(source, out)
     network = integers_of(source, workspace, screen, data)
+    wanted, choice = lanes_for(
+        network, board, screen, lanes=lanes, smallest=smallest, target=target_latency, early_stop=early_stop, data=data
+    )
     with screen.busy("Generating"):
-        design = pipeline.generate(network, workspace, lanes=lanes_of(lanes, board), early_stop=early_stop)
+        design = pipeline.generate(network, workspace, lanes=wanted, early_stop=early_stop)
     values = pipeline.design_values(design, workspace)
+    plans = [] if choice is None else [choice.as_dict()]
+    if plans:
+        values["plan"] = plans[0]
     columns = ("population", "inputs", "neurons", "lanes", "units", "rows", "sweeps", "weight_memory_bits")
     rows = [[core[column] for column in columns] for core in values["cores"]]
-    screen.show(values, table(f"Module {design.name}", columns, rows), f"Verilog: {workspace.verilog}")
+    shown = table(f"Module {design.name}", columns, rows)
+    screen.show(values, *map(plan_table, plans), shown, f"Verilog: {workspace.verilog}")
 
 
 def cosim(
@@ -99,7 +112,9 @@ def cosim(
         bool, typer.Option("--resume", help="Go on where a run was interrupted; else start anew.")
     ] = False,
     lanes: LanesText = None,
-    board: LanesBoard = None,
+    board: PlanBoard = None,
+    smallest: Smallest = False,
+    target_latency: TargetLatency = None,
     early_stop: EarlyStop = True,
     inputs: Inputs = None,
     at_random: RandomInputs = False,
@@ -116,7 +131,7 @@ def cosim(
     workspace = workspace_of(source, out)
     count = None if samples is None and inputs is not None else _count(samples or "100", at_random=at_random)
     chosen = samples_of(source, inputs=inputs, data=data, count=count, at_random=at_random, seed=seed)
-    options = {
+    options: dict[str, Any] = {
         "simulator": simulator,
         "stall": stall,
         "seed": seed,
@@ -124,9 +139,11 @@ def cosim(
         "jobs": jobs,
         "shard": shard,
         "resume": resume,
-        "lanes": lanes_of(lanes, board),
     }
     network = integers_of(source, workspace, screen, data)
+    options["lanes"], _ = lanes_for(
+        network, board, screen, lanes=lanes, smallest=smallest, target=target_latency, early_stop=early_stop, data=data
+    )
     with screen.progress() as advance:
         report = pipeline.cosim(
             network, chosen, workspace, early_stop=early_stop, resumable=True, progress=advance, **options
@@ -152,6 +169,8 @@ def build(
     baud: Annotated[int | None, typer.Option("--baud", help="Of the serial link.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of placement.")] = 1,
     lanes: LanesText = None,
+    smallest: Smallest = False,
+    target_latency: TargetLatency = None,
     early_stop: EarlyStop = True,
     cache: Annotated[bool, typer.Option(help="Take what was built before of the same.")] = True,
     data: Data = None,
@@ -160,22 +179,24 @@ def build(
 ) -> None:
     """Make a board's bitstream."""
     from .. import pipeline
-    from ..tables import build_table
+    from ..tables import build_table, plan_table
 
     screen = Screen(as_json=as_json)
     source = find_source(model)
     workspace = workspace_of(source, out)
-    options: dict[str, Any] = {"lanes": lanes_of(lanes), "early_stop": early_stop, "seed": seed, "use_cache": cache}
+    options: dict[str, Any] = {"seed": seed, "use_cache": cache}
     if clock is not None:
         options["clock_hz"] = clock * 1e6
     if baud is not None:
         options["baud"] = baud
     network = integers_of(source, workspace, screen, data)
+    steering: dict[str, Any] = {"smallest": smallest, "target": target_latency, "clock": clock}
+    choice = plan_for(network, board, screen, lanes=lanes, early_stop=early_stop, data=data, **steering)
     with screen.progress() as advance:
 
         def progress(stage: str, line: str) -> None:
             advance(f"{stage.capitalize()}\n{line}", 0, 1)
 
-        report = pipeline.build(network, board, workspace, progress=progress, **options)
-    screen.show(report.as_dict(), build_table(report))
+        report = pipeline.build(network, board, workspace, choice=choice, progress=progress, **options)
+    screen.show(report.as_dict(), plan_table(report.plan), build_table(report))
     report.check()

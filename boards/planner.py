@@ -1,0 +1,363 @@
+"""Planner: how many lanes each core gets, from what fires and from what the chip has."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hw.plan import CorePlan, NetworkPlan, plan_network
+from quant.graph import INPUT
+from quant.ir import Network
+
+from .activity import Activity
+from .board import BOARDS, Board
+from .estimate import Estimate, Parts, core_parts, shared_parts, total
+from .loads import Load, interval, latency, loads
+from .usage import FitError
+
+__all__ = ["LOGIC_SHARE", "Choice", "Lanes", "TargetError", "choose"]
+
+Lanes = int | Mapping[str, int] | None
+
+#: Share of a chip's logic that is planned with: what is fuller is hard to place, and slow.
+LOGIC_SHARE: Mapping[str, float] = {"ice40": 0.9, "ecp5": 0.85}
+
+#: Share of the latency that more lanes must save where the throughput gains nothing.
+_WORTH = 0.01
+
+
+class TargetError(FitError):
+    """A latency that no plan on the board reaches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A plan, what is expected of it, and why it is not faster.
+
+    Parameters
+    ----------
+    plan : NetworkPlan
+    lanes : dict of str to int
+        Of every core, as :func:`hw.plan.plan_network` takes them to make the plan.
+    board : str
+    loads : tuple of Load
+        Of the input, of every core and of the answer, in an average sample.
+    memories : dict of str to int
+        Block RAMs of every core.
+    expected : Estimate
+        Of the chip's resources.
+    interval, latency : float
+        Cycles between two samples, and from the first beat of a sample alone to its answer.
+    reason : str
+        What limits it.
+    origin : str
+        Where the activity comes from.
+    """
+
+    plan: NetworkPlan
+    lanes: Mapping[str, int]
+    board: str
+    loads: tuple[Load, ...]
+    memories: Mapping[str, int]
+    expected: Estimate
+    interval: float
+    latency: float
+    reason: str
+    origin: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        cores = {core.name: core for core in self.plan.cores}
+        return {
+            "board": self.board,
+            "interval_cycles": round(self.interval, 1),
+            "latency_cycles": round(self.latency, 1),
+            "limit": self.reason,
+            "activity": self.origin,
+            "estimate": self.expected.as_dict(),
+            "parts": [
+                {
+                    **load.as_dict(),
+                    "share": round(load.cycles / self.interval, 4),
+                    "steps": self.plan.network.steps,
+                    **(_sizes(cores[load.name], self.memories[load.name]) if load.name in cores else {}),
+                }
+                for load in self.loads
+            ],
+        }
+
+
+def _sizes(core: CorePlan, block_rams: int) -> dict[str, int]:
+    return {
+        "lanes": core.lanes,
+        "units": core.units,
+        "rows": core.rows,
+        "sweeps": core.sweeps,
+        "block_rams": block_rams,
+    }
+
+
+def choose(
+    network: Network,
+    board: Board,
+    activity: Activity,
+    *,
+    lanes: Lanes = None,
+    target_cycles: float | None = None,
+    smallest: bool = False,
+    early_stop: bool = True,
+) -> Choice:
+    """Lanes of every core: those of the highest throughput that fits, by the estimate.
+
+    It begins with a lane a core. The core that limits the throughput gets the next lanes that save it a row, until
+    nothing is gained or nothing more fits. Then others get more, as long as a sample alone is answered sooner.
+
+    Parameters
+    ----------
+    network : Network
+    board : Board
+    activity : Activity
+    lanes : int or mapping of str to int, optional
+        What the user has chosen: of all cores, or of some by name.
+    target_cycles : float, optional
+        Latency that is short enough: no more lanes than that takes.
+    smallest : bool
+        One lane a core.
+    early_stop : bool
+        See :func:`hw.plan.plan_network`.
+
+    Raises
+    ------
+    FitError
+        If not even one lane a core fits: what is short, by how much, and what would help.
+    TargetError
+        If the latency cannot be reached.
+    NetworkError
+        As of :func:`hw.plan.plan_network`.
+    """
+    search = _Search(network, board, activity, early_stop=early_stop)
+    names = [core.name for core in search.plan(1).cores]
+    given = dict(lanes) if isinstance(lanes, Mapping) else {} if lanes is None else dict.fromkeys(names, lanes)
+    free = [name for name in names if name not in given]
+    first = search.trial({**dict.fromkeys(free, 1), **given})
+    if not free:
+        return search.choice(first, "lanes are as they were given")
+    if first.short:
+        raise FitError(_misfit(search, first))
+    if smallest:
+        return search.choice(first, "the smallest was asked for")
+    if target_cycles is not None:
+        return search.reach(first, free, target_cycles)
+    return search.fastest(first, free)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trial:
+    """Lanes, what they make, and what the board has too little of for that, in words."""
+
+    lanes: Mapping[str, int]
+    plan: NetworkPlan
+    interval: float
+    latency: float
+    expected: Estimate
+    short: str
+
+
+class _Search:
+    """Plans of one network on one board; what was worked out of a core is kept."""
+
+    def __init__(self, network: Network, board: Board, activity: Activity, *, early_stop: bool):
+        self.network = network
+        self.board = board
+        self.activity = activity
+        self.early_stop = early_stop
+        self._parts: dict[tuple[str, int, int], Parts] = {}
+
+    def plan(self, lanes: int | Mapping[str, int]) -> NetworkPlan:
+        """Plan with these lanes."""
+        return plan_network(self.network, lanes=lanes, early_stop=self.early_stop)
+
+    def parts(self, core: CorePlan) -> Parts:
+        """What a core is made of."""
+        key = core.name, core.lanes, core.units
+        if key not in self._parts:
+            self._parts[key] = core_parts(core, self.board.family)
+        return self._parts[key]
+
+    def trial(self, lanes: Mapping[str, int]) -> _Trial:
+        """What comes of lanes."""
+        plan, family = self.plan(lanes), self.board.family
+        expected = total([shared_parts(plan, family), *(self.parts(core) for core in plan.cores)], family)
+        return _Trial(
+            lanes=lanes,
+            plan=plan,
+            interval=interval(plan, self.activity),
+            latency=latency(plan, self.activity),
+            expected=expected,
+            short=shortage(expected, self.board),
+        )
+
+    def choice(self, trial: _Trial, reason: str) -> Choice:
+        """A trial with everything that is to be told of it."""
+        return Choice(
+            plan=trial.plan,
+            lanes=trial.lanes,
+            board=self.board.name,
+            loads=loads(trial.plan, self.activity),
+            memories={core.name: self.parts(core)["block_rams"] for core in trial.plan.cores},
+            expected=trial.expected,
+            interval=trial.interval,
+            latency=trial.latency,
+            reason=reason,
+            origin=self.activity.origin,
+        )
+
+    def fastest(self, first: _Trial, free: list[str]) -> Choice:
+        """Lanes for the cores that limit the throughput; then for those that a sample waits for."""
+        best = trial = first
+        while True:
+            following, reason = self._next(trial, free)
+            if following is None:
+                break
+            trial = following
+            if trial.interval < best.interval:
+                best = trial
+        while True:
+            shorter = min(self._all_wider(best, free), key=lambda item: item.latency, default=best)
+            if shorter.latency > (1 - _WORTH) * best.latency:
+                return self.choice(best, reason)
+            best = shorter
+
+    def reach(self, first: _Trial, free: list[str], target_cycles: float) -> Choice:
+        """No more lanes than a latency takes."""
+        trial = first
+        while trial.latency > target_cycles:
+            shorter = min(self._all_wider(trial, free), key=lambda item: item.latency, default=trial)
+            if shorter.latency >= trial.latency:
+                raise TargetError(
+                    f"Latency of {self.network.name} on {self.board.title} must be at least {trial.latency:,.0f} "
+                    f"cycles, not {target_cycles:,.0f}: {self._next(trial, free)[1] or 'no more lanes fit'}"
+                )
+            trial = shorter
+        return self.choice(trial, f"no more than {target_cycles:,.0f} cycles a sample were asked for")
+
+    def _next(self, trial: _Trial, free: list[str]) -> tuple[_Trial | None, str]:
+        """The trial in which a core that limits the throughput is wider; or none, and why."""
+        parts = sorted(loads(trial.plan, self.activity), key=lambda load: -load.cycles)
+        names, prefix, reason = [parts[0].name], "", ""
+        if trial.interval > parts[0].cycles:
+            names, prefix = _looped(trial.plan), "cores of a loop wait for each other; "
+        for load in parts:
+            if load.name in names:
+                found, why = self._wider(trial, load, free)
+                reason = reason or why
+                if found is not None:
+                    return found, ""
+        return None, prefix + reason
+
+    def _all_wider(self, trial: _Trial, free: list[str]) -> list[_Trial]:
+        """Trials in which one core each is wider."""
+        found = (self._wider(trial, load, free)[0] for load in loads(trial.plan, self.activity))
+        return [item for item in found if item is not None]
+
+    def _wider(self, trial: _Trial, load: Load, free: list[str]) -> tuple[_Trial | None, str]:
+        """The trial with more lanes for a core, and less work; or none, and why."""
+        core = next((core for core in trial.plan.cores if core.name == load.name), None)
+        if core is None:
+            what = "its events enter" if load.name == INPUT else "events and scores leave"
+            return None, f"the {load.name} takes longest, {load.cycles:,.0f} cycles: {what} one a cycle"
+        if load.sending:
+            return None, f"{core.name} takes longest, and its spikes leave one a cycle"
+        if core.name not in free:
+            return None, f"{core.name} takes longest, and its lanes were given"
+        shortages = []
+        for width in _widths(core.shape[0], trial.lanes[core.name]):
+            wider = self.trial({**trial.lanes, core.name: width})
+            made = next(item for item in wider.plan.cores if item.name == core.name)
+            if (made.rows, made.sweeps) == (core.rows, core.sweeps):
+                continue
+            if not wider.short:
+                return wider, ""
+            shortages.append(f"{core.name} takes longest, and with {made.lanes} lanes there are {wider.short}")
+        full = f"{core.name} takes longest, and has a lane for every channel of a place"
+        return None, shortages[0] if shortages else full
+
+
+def _looped(plan: NetworkPlan) -> list[str]:
+    """Cores that hear of themselves, at once or by way of others."""
+    after: dict[str, set[str]] = {}
+    for core in plan.cores:
+        for port in core.ports:
+            after.setdefault(port.source, set()).add(core.name)
+    return [core.name for core in plan.cores if core.name in _reach(after, core.name)]
+
+
+def _reach(after: Mapping[str, set[str]], name: str) -> set[str]:
+    """What hears of a population, near or far."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        more = after.get(waiting.pop(), set()) - found
+        found |= more
+        waiting += more
+    return found
+
+
+def _widths(channels: int, wanted: int) -> list[int]:
+    """More lanes than were wanted that may save a row, or have more neuron units, the fewest first."""
+    rows = {-(-channels // rows) for rows in range(1, channels + 1)}
+    units = {1 << bit for bit in range(channels.bit_length())}
+    return sorted(width for width in rows | units if width > wanted)
+
+
+def shortage(expected: Estimate, board: Board) -> str:
+    """What a board has too little of, in words; empty if nothing is."""
+    logic = int(board.logic_cells * LOGIC_SHARE[board.family])
+    what = [
+        f"{needed - there:,} {name} too few ({needed:,} of {there:,}{of})"
+        for name, needed, there, of in (
+            ("logic cells", expected.logic_cells, logic, f", {LOGIC_SHARE[board.family]:.0%} of the chip's"),
+            ("block RAMs", expected.block_rams, board.block_rams, ""),
+            ("DSPs", expected.dsps, board.dsps, ""),
+        )
+        if needed > there
+    ]
+    return " and ".join(what)
+
+
+def _misfit(search: _Search, trial: _Trial) -> str:
+    """Why a network does not fit, and what would make it fit, tried."""
+    board, plan = search.board, trial.plan
+    ways = [_narrower(plan, board), _elsewhere(plan)]
+    helps = (
+        " or ".join(way for way in ways if way) or "fewer neurons would help; no board that is known is large enough"
+    )
+    return (
+        f"Network {search.network.name} does not fit {board.title}, even with one lane a core: {trial.short}, by the "
+        f"estimate; {helps}"
+    )
+
+
+def _narrower(plan: NetworkPlan, board: Board) -> str:
+    """Widest weights that would fit, in words."""
+    widest = max(port.weight_bits for core in plan.cores for port in core.ports)
+    for bits in range(widest - 1, 1, -1):
+        cores = [
+            replace(
+                core,
+                ports=tuple(replace(port, weight_bits=min(port.weight_bits, bits)) for port in core.ports),
+            )
+            for core in plan.cores
+        ]
+        parts = [shared_parts(plan, board.family), *(core_parts(core, board.family) for core in cores)]
+        if not shortage(total(parts, board.family), board):
+            return f"{bits} weight bits would fit"
+    return ""
+
+
+def _elsewhere(plan: NetworkPlan) -> str:
+    """The first board that would do, in words."""
+    for board in BOARDS.values():
+        parts = [shared_parts(plan, board.family), *(core_parts(core, board.family) for core in plan.cores)]
+        if not shortage(total(parts, board.family), board):
+            return f"board {board.name} would do"
+    return ""
