@@ -20,7 +20,7 @@ from hw.encoder import ENCODER_QUEUE, PixelTiling
 from hw.geometry import Table
 from hw.layout import BeatLayout, Fields
 from hw.neuron import parameters
-from hw.plan import QUEUE_DEPTH, CorePlan, NetworkPlan, PortPlan
+from hw.plan import QUEUE_DEPTH, REGISTER_ROWS, CorePlan, NetworkPlan, PortPlan
 from quant.ir import Decay
 from quant.ranges import Range
 
@@ -31,7 +31,6 @@ __all__ = ["Estimate", "Parts", "core_parts", "estimate", "shared_parts", "total
 
 _LINK_QUEUE = (9, 256)
 _COUNTER_BITS = 32
-_REGISTER_ROWS = 2
 # Bits of an operand of one of ECP5's multipliers, at most.
 _DSP_OPERAND = 18
 
@@ -165,8 +164,9 @@ def _sums(core: CorePlan, family: str) -> Parts:
         row = core.lanes * bits
         found["sum_bits"] += row
         found["chosen_bits"] += row if core.banks > 1 else 0
-        if core.rows <= _REGISTER_ROWS:
+        if core.rows <= REGISTER_ROWS:
             found["ram_bits"] += core.rows * row
+            found["kept_bits"] += core.rows * row if core.aside else 0
             continue
         found["kept_bits"] += row
         found["forwarded_bits"] += 2 * row if core.forwards else 0
@@ -235,8 +235,12 @@ def _decay(value: Range, decay: Decay, rails: Range, units: int, family: str) ->
         return Counter(neuron_bits=units * bits) + _multiplier(
             value.width, int(numerators.max()).bit_length(), units, family
         )
-    adders = len(signed_digits(int(numerators[0]))) - 1 + (decay.shift > 0)
-    return Counter(neuron_bits=units * (bits + max(0, adders - 1) * product.width))
+    kept, lost = (len(signed_digits(int(part))) for part in (numerators[0], (1 << decay.shift) - numerators[0]))
+    adders, width = kept - 1 + (decay.shift > 0), product.width
+    if lost < kept:
+        # What is lost is worked out, which is narrower.
+        adders, width, bits = lost + 1, shifted.width, bits - product.width + shifted.width
+    return Counter(neuron_bits=units * (bits + max(0, adders - 1) * width))
 
 
 def _multiplier(first: int, second: int, count: int, family: str) -> Parts:

@@ -30,7 +30,8 @@ class Load:
     events : float
         That come in.
     accumulate, sweep, wait : float
-        Cycles of the rows of the events, of the sweeps, and of waiting between two sweeps.
+        Cycles of the rows of the events, of the sweeps, and of waiting between two sweeps; of sweeps beside the events,
+        those that the events are not long enough for.
     send : float
         Cycles of what leaves beside them, an event or a tick a cycle.
     """
@@ -69,11 +70,17 @@ def core_load(core: CorePlan, activity: Activity) -> Load:
     rows, weight = _rows(core, activity), activity.weight
     ticks = int(activity.running.sum())
     idle = int(np.maximum(core.cooldown * activity.running - rows, 0).sum())
+    added, swept = int(rows.sum()), core.sweeps * (weight if core.at_end else ticks)
+    if core.aside:
+        # A tick takes a cycle; of a sweep, and what it waits for, only what is longer than the next step's rows.
+        added += ticks
+        longer = np.maximum((core.sweeps + core.cooldown - 1) * activity.running - rows, 0)
+        swept, idle = int(longer.sum()), 0
     return Load(
         name=core.name,
         events=sum(int(_heard(port, activity).sum()) for port in core.ports) / weight,
-        accumulate=int(rows.sum()) / weight,
-        sweep=core.sweeps if core.at_end else core.sweeps * ticks / weight,
+        accumulate=added / weight,
+        sweep=swept / weight,
         wait=0 if core.at_end else idle / weight,
         send=int(_sent(core, activity).sum()) / weight + (1 if core.at_end else ticks / weight),
     )
@@ -157,7 +164,7 @@ class _Flow:
         ]
         self.sends = _sent(core, activity) / per
         self.through = _PIPELINE + core.multiplies + (core.population.current_decay is not None)
-        self.free = self.left = 0.0
+        self.free = self.left = self.swept = 0.0
         self.begins = self.ends = np.zeros(len(self.share))
 
     def step(self, step: int, begins: Mapping[str, Any], ends: Mapping[str, Any]) -> None:
@@ -176,11 +183,13 @@ class _Flow:
             self.free = self.ends[step] = at
             return
         sweeps = core.sweeps * (1 if core.at_end else share)
-        begin = max(at, self.free + core.cooldown * share)
-        self.free = begin + sweeps
+        begin = max(at, self.swept + core.cooldown * share)
+        self.free = self.swept = begin + sweeps
+        if core.aside:
+            self.free = begin + share
         self.begins[step] = begin + self.through * share
         sent = max(self.begins[step], self.left) + self.sends[step]
-        self.left = self.ends[step] = max(self.free + self.through * share, sent) + share
+        self.left = self.ends[step] = max(self.swept + self.through * share, sent) + share
 
 
 def _entering(plan: NetworkPlan, activity: Activity, per: Numbers, begin: float) -> tuple[Any, Any]:

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hw.plan import CorePlan, NetworkPlan, plan_network
+from hw.plan import MAX_UNITS, CorePlan, NetworkPlan, plan_network
 from quant.graph import INPUT
 from quant.ir import Network
 
 from .activity import Activity
 from .board import BOARDS, Board
 from .estimate import Estimate, Parts, core_parts, shared_parts, total
-from .loads import Load, interval, latency, loads
+from .loads import Load, core_load, interval, latency, loads
 from .usage import FitError
 
 __all__ = ["LOGIC_SHARE", "Choice", "Lanes", "TargetError", "choose"]
@@ -20,6 +20,9 @@ Lanes = int | Mapping[str, int] | None
 
 #: Share of a chip's logic that is planned with: what is fuller is hard to place, and slow.
 LOGIC_SHARE: Mapping[str, float] = {"ice40": 0.9, "ecp5": 0.85}
+
+#: Widths that are tried at once: one may fill block RAMs better than a narrower.
+_NEAR = 12
 
 #: Share of the latency that more lanes must save where the throughput gains nothing.
 _WORTH = 0.01
@@ -36,7 +39,7 @@ class Choice:
     Parameters
     ----------
     plan : NetworkPlan
-    lanes : dict of str to int
+    lanes, units : dict of str to int
         Of every core, as :func:`hw.plan.plan_network` takes them to make the plan.
     board : str
     loads : tuple of Load
@@ -55,6 +58,7 @@ class Choice:
 
     plan: NetworkPlan
     lanes: Mapping[str, int]
+    units: Mapping[str, int]
     board: str
     loads: tuple[Load, ...]
     memories: Mapping[str, int]
@@ -63,6 +67,11 @@ class Choice:
     latency: float
     reason: str
     origin: str
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """What :func:`hw.plan.plan_network` and :func:`hw.design.generate` must be told to make the same hardware."""
+        return {"lanes": dict(self.lanes), "units": dict(self.units), "overlap": _overlaps(self.board)}
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -108,8 +117,10 @@ def choose(
 ) -> Choice:
     """Lanes of every core: those of the highest throughput that fits, by the estimate.
 
-    It begins with a lane a core. The core that limits the throughput gets the next lanes that save it a row, until
-    nothing is gained or nothing more fits. Then others get more, as long as a sample alone is answered sooner.
+    It begins with a lane and a neuron unit a core. The core that limits the throughput gets the next lanes that save it
+    a row, or twice the units, whichever saves more cycles for its logic, until nothing is gained or nothing more fits.
+    Then others get more, as long as a sample alone is answered sooner. A core whose lanes were given has the units that
+    go with them.
 
     Parameters
     ----------
@@ -138,9 +149,13 @@ def choose(
     names = [core.name for core in search.plan(1).cores]
     given = dict(lanes) if isinstance(lanes, Mapping) else {} if lanes is None else dict.fromkeys(names, lanes)
     free = [name for name in names if name not in given]
-    first = search.trial({**dict.fromkeys(free, 1), **given})
+    first = search.trial(
+        {**dict.fromkeys(free, 1), **given}, {**dict.fromkeys(free, 1), **dict.fromkeys(given, MAX_UNITS)}
+    )
     if not free:
         return search.choice(first, "lanes are as they were given")
+    if first.short:
+        first = search.packed(first, free)
     if first.short:
         raise FitError(_misfit(search, first))
     if smallest:
@@ -152,9 +167,10 @@ def choose(
 
 @dataclass(frozen=True, kw_only=True)
 class _Trial:
-    """Lanes, what they make, and what the board has too little of for that, in words."""
+    """Lanes and units, what they make, and what the board has too little of for that, in words."""
 
     lanes: Mapping[str, int]
+    units: Mapping[str, int]
     plan: NetworkPlan
     interval: float
     latency: float
@@ -172,9 +188,10 @@ class _Search:
         self.early_stop = early_stop
         self._parts: dict[tuple[str, int, int], Parts] = {}
 
-    def plan(self, lanes: int | Mapping[str, int]) -> NetworkPlan:
-        """Plan with these lanes."""
-        return plan_network(self.network, lanes=lanes, early_stop=self.early_stop)
+    def plan(self, lanes: int | Mapping[str, int], units: Mapping[str, int] | None = None) -> NetworkPlan:
+        """Plan with these lanes and units."""
+        overlap = _overlaps(self.board.name)
+        return plan_network(self.network, lanes=lanes, units=units, overlap=overlap, early_stop=self.early_stop)
 
     def parts(self, core: CorePlan) -> Parts:
         """What a core is made of."""
@@ -183,12 +200,13 @@ class _Search:
             self._parts[key] = core_parts(core, self.board.family)
         return self._parts[key]
 
-    def trial(self, lanes: Mapping[str, int]) -> _Trial:
-        """What comes of lanes."""
-        plan, family = self.plan(lanes), self.board.family
+    def trial(self, lanes: Mapping[str, int], units: Mapping[str, int]) -> _Trial:
+        """What comes of lanes and units."""
+        plan, family = self.plan(lanes, units), self.board.family
         expected = total([shared_parts(plan, family), *(self.parts(core) for core in plan.cores)], family)
         return _Trial(
             lanes=lanes,
+            units=units,
             plan=plan,
             interval=interval(plan, self.activity),
             latency=latency(plan, self.activity),
@@ -196,11 +214,27 @@ class _Search:
             short=shortage(expected, self.board),
         )
 
+    def packed(self, first: _Trial, free: list[str]) -> _Trial:
+        """The trial in which every core has the lanes whose words fill block RAMs best."""
+        lanes = dict(first.lanes)
+        for core in first.plan.cores:
+            if core.name in free:
+                widths = [1, *_widths(core.shape[0], 1)[:_NEAR]]
+                made = {width: self._made(first, core.name, width) for width in widths}
+                lanes[core.name] = min(widths, key=lambda width: (self.parts(made[width])["block_rams"], width))
+        return self.trial(lanes, first.units)
+
+    def _made(self, trial: _Trial, name: str, lanes: int) -> CorePlan:
+        """A core with other lanes."""
+        plan = self.plan({**trial.lanes, name: lanes}, trial.units)
+        return next(core for core in plan.cores if core.name == name)
+
     def choice(self, trial: _Trial, reason: str) -> Choice:
         """A trial with everything that is to be told of it."""
         return Choice(
             plan=trial.plan,
             lanes=trial.lanes,
+            units=trial.units,
             board=self.board.name,
             loads=loads(trial.plan, self.activity),
             memories={core.name: self.parts(core)["block_rams"] for core in trial.plan.cores},
@@ -260,7 +294,7 @@ class _Search:
         return [item for item in found if item is not None]
 
     def _wider(self, trial: _Trial, load: Load, free: list[str]) -> tuple[_Trial | None, str]:
-        """The trial with more lanes for a core, and less work; or none, and why."""
+        """The trial with more lanes or units for a core, and less work; or none, and why."""
         core = next((core for core in trial.plan.cores if core.name == load.name), None)
         if core is None:
             what = "its events enter" if load.name == INPUT else "events and scores leave"
@@ -269,17 +303,29 @@ class _Search:
             return None, f"{core.name} takes longest, and its spikes leave one a cycle"
         if core.name not in free:
             return None, f"{core.name} takes longest, and its lanes were given"
-        shortages = []
-        for width in _widths(core.shape[0], trial.lanes[core.name]):
-            wider = self.trial({**trial.lanes, core.name: width})
+        shortages: list[str] = []
+        found: list[tuple[float, _Trial]] = []
+        for lanes, units in self._options(core, trial):
+            wider = self.trial({**trial.lanes, core.name: lanes}, {**trial.units, core.name: units})
             made = next(item for item in wider.plan.cores if item.name == core.name)
-            if (made.rows, made.sweeps) == (core.rows, core.sweeps):
+            if (made.rows, made.sweeps) == (core.rows, core.sweeps) or (lanes > core.lanes and found):
                 continue
-            if not wider.short:
-                return wider, ""
-            shortages.append(f"{core.name} takes longest, and with {made.lanes} lanes there are {wider.short}")
+            if wider.short:
+                what = f"{made.lanes} lanes" if lanes > core.lanes else f"{made.units} neuron units"
+                shortages.append(f"{core.name} takes longest, and with {what} there are {wider.short}")
+                continue
+            saved = load.cycles - core_load(made, self.activity).cycles
+            found.append((saved / max(1, wider.expected.logic_cells - trial.expected.logic_cells), wider))
+        if found:
+            return max(found, key=lambda item: item[0])[1], ""
         full = f"{core.name} takes longest, and has a lane for every channel of a place"
         return None, shortages[0] if shortages else full
+
+    def _options(self, core: CorePlan, trial: _Trial) -> list[tuple[int, int]]:
+        """Lanes and units to try: more lanes, the fewest first; then, the last, twice the units."""
+        lanes, units = trial.lanes[core.name], trial.units[core.name]
+        wider = [(width, units) for width in _widths(core.shape[0], lanes)[:_NEAR]]
+        return [*wider, (core.lanes, 2 * core.units)] if units < MAX_UNITS else wider
 
 
 def _looped(plan: NetworkPlan) -> list[str]:
@@ -289,6 +335,11 @@ def _looped(plan: NetworkPlan) -> list[str]:
         for port in core.ports:
             after.setdefault(port.source, set()).add(core.name)
     return [core.name for core in plan.cores if core.name in _reach(after, core.name)]
+
+
+def _overlaps(board: str) -> bool:
+    """Whether sums are worth a second set of registers: on iCE40 every register is a logic cell."""
+    return BOARDS[board].family != "ice40"
 
 
 def _reach(after: Mapping[str, set[str]], name: str) -> set[str]:

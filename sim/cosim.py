@@ -41,6 +41,8 @@ def cosimulate(
     stall: float = 0.0,
     seed: int = 0,
     lanes: int | Mapping[str, int] | None = None,
+    units: int | Mapping[str, int] | None = None,
+    overlap: bool = True,
     early_stop: bool = True,
     isolate: bool = False,
     jobs: int | None = None,
@@ -68,7 +70,7 @@ def cosimulate(
         stream between cores. 0 to 0.9.
     seed : int
         Of the stalls, and of what registers without initial value hold; 0 to 2**32 - 1.
-    lanes, early_stop
+    lanes, units, overlap, early_stop
         As of :func:`hw.design.generate`.
     isolate : bool
         Send a sample only when the one before has left, so that its cycles are those of a sample alone.
@@ -107,7 +109,7 @@ def cosimulate(
 
     report = progress or _silent
     report("generate", 0, 1)
-    design = generate(network, lanes=lanes, early_stop=early_stop)
+    design = generate(network, lanes=lanes, units=units, overlap=overlap, early_stop=early_stop)
     decides = early_stop and network.readout.kind == "first_spike"
     return cosimulate_design(
         network,

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,7 +10,7 @@ from boards.board import find_board
 from quant.ir import Network
 from quant.rounding import TERNARY, Width
 
-from .pipeline import Lanes, integers, plan
+from .pipeline import integers, plan
 from .samples import Samples, dataset_samples, file_samples, random_samples
 from .screen import Screen
 from .source import Source, UsageError
@@ -34,10 +34,10 @@ __all__ = [
     "Smallest",
     "TargetLatency",
     "integers_of",
-    "lanes_for",
     "lanes_of",
     "plan_for",
     "samples_of",
+    "sizes_for",
     "width_list",
     "widths_of",
     "workspace_of",
@@ -124,7 +124,7 @@ def plan_for(
     return choice
 
 
-def lanes_for(
+def sizes_for(
     network: Network,
     board: str | None,
     screen: Screen,
@@ -134,18 +134,21 @@ def lanes_for(
     target: str | None = None,
     early_stop: bool = True,
     data: Path | None = None,
-) -> "tuple[Lanes, Choice | None]":
-    """Lanes as the user wrote them; or those of a build for ``board``, and the plan. Errors as of :func:`plan_for`."""
+) -> "tuple[dict[str, Any], Choice | None]":
+    """Lanes as the user wrote them; or all sizes of a build for ``board``, and its plan. Errors as of :func:`plan_for`.
+
+    The sizes are what :func:`hw.plan.plan_network` must be told.
+    """
     if board is not None:
         choice = plan_for(
             network, board, screen, lanes=lanes, smallest=smallest, target=target, early_stop=early_stop, data=data
         )
-        return choice.lanes, choice
+        return choice.sizes, choice
     if smallest or target is not None:
         raise UsageError(
             f"Plan must be for a board, with --board, to take {'--smallest' if smallest else '--target-latency'}"
         )
-    return lanes_of(lanes), None
+    return {"lanes": lanes_of(lanes)}, None
 
 
 def _cycles(text: str, clock_hz: float) -> float:

@@ -16,8 +16,8 @@ from ..options import (
     Smallest,
     TargetLatency,
     integers_of,
-    lanes_for,
     samples_of,
+    sizes_for,
     workspace_of,
 )
 from ..screen import Screen
@@ -81,13 +81,12 @@ def run(
     count = 100 if samples is None and inputs is None else samples
     chosen = samples_of(source, inputs=inputs, data=data, count=count)
     network = integers_of(source, workspace, screen, data)
-    wanted = None
     if simulate:
-        wanted, _ = lanes_for(network, board, screen, lanes=lanes, smallest=smallest, target=target_latency, data=data)
+        sizes, _ = sizes_for(network, board, screen, lanes=lanes, smallest=smallest, target=target_latency, data=data)
     with screen.progress() as advance, ExitStack() as stack:
         if simulate:
             advance("Compiling the simulated board", 0, 1)
-            simulated = stack.enter_context(simulated_board(network, lanes=wanted))
+            simulated = stack.enter_context(simulated_board(network, **sizes))
             place, build_hash = simulated.port, simulated.build_hash
         else:
             place, build_hash = str(port), built_hash(network, workspace, board) or ""

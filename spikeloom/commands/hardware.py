@@ -19,10 +19,10 @@ from ..options import (
     Smallest,
     TargetLatency,
     integers_of,
-    lanes_for,
     lanes_of,
     plan_for,
     samples_of,
+    sizes_for,
     workspace_of,
 )
 from ..screen import Screen
@@ -78,11 +78,11 @@ def generate(
     source = find_source(model)
     workspace = workspace_of(source, out)
     network = integers_of(source, workspace, screen, data)
-    wanted, choice = lanes_for(
+    sizes, choice = sizes_for(
         network, board, screen, lanes=lanes, smallest=smallest, target=target_latency, early_stop=early_stop, data=data
     )
     with screen.busy("Generating"):
-        design = pipeline.generate(network, workspace, lanes=wanted, early_stop=early_stop)
+        design = pipeline.generate(network, workspace, early_stop=early_stop, **sizes)
     values = pipeline.design_values(design, workspace)
     plans = [] if choice is None else [choice.as_dict()]
     if plans:
@@ -141,12 +141,12 @@ def cosim(
         "resume": resume,
     }
     network = integers_of(source, workspace, screen, data)
-    options["lanes"], _ = lanes_for(
+    sizes, _ = sizes_for(
         network, board, screen, lanes=lanes, smallest=smallest, target=target_latency, early_stop=early_stop, data=data
     )
     with screen.progress() as advance:
         report = pipeline.cosim(
-            network, chosen, workspace, early_stop=early_stop, resumable=True, progress=advance, **options
+            network, chosen, workspace, early_stop=early_stop, resumable=True, progress=advance, **options, **sizes
         )
     screen.show(report.as_dict(), cosim_table(report))
     report.check()
