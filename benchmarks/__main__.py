@@ -2,7 +2,7 @@
 
 import sys
 
-from . import datapath, golden
+from . import datapath, estimate, golden
 from .table import RESULTS, Measurement, show, write
 
 
@@ -33,6 +33,8 @@ def main() -> None:
     found = datapath.measurements()
     print("Speed of the golden model ...", file=sys.stderr)
     found += _golden()
+    print("Estimates of resources, beside synthesis ...", file=sys.stderr)
+    found += estimate.measurements()
     show(found)
     write(found)
     print(f"Written: {RESULTS}", file=sys.stderr)

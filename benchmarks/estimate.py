@@ -6,7 +6,7 @@ The networks are not those, or not with those lanes, that the costs of :mod:`boa
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
@@ -16,11 +16,10 @@ from boards.build import plan_build
 from boards.steps import LOGS, STAGES
 from boards.tools import find_tools
 from boards.usage import resources_in_log
-from quant.ir import Connection, Decay, Network, Population, Readout
+from quant.ir import Connection, Decay, Input, Network, Population, Readout
 from spikeloom.pipeline import quantized
 from spikeloom.source import find_source
 
-from .golden import network as dense_network
 from .table import Measurement, show
 
 __all__ = ["Design", "designs", "measurements", "pack"]
@@ -46,7 +45,7 @@ class Design:
 
 def designs() -> list[Design]:
     """Small networks of many kinds: each takes a minute or less."""
-    recipes = {name: quantized(_checkpoint(name))[0] for name in ("digits-klif", "digits-ttfs", "digits-spide")}
+    recipes = {name: quantized(find_source(name).model)[0] for name in ("digits-klif", "digits-ttfs", "digits-spide")}
     return [
         Design(network=recipes["digits-klif"], board="icebreaker", lanes=4),
         Design(network=recipes["digits-ttfs"], board="icebreaker", lanes=2),
@@ -54,22 +53,15 @@ def designs() -> list[Design]:
         Design(network=recipes["digits-klif"], board="ulx3s-85f", lanes=24),
         Design(network=maps(), board="icebreaker", lanes=6),
         Design(network=maps(), board="ulx3s-85f", lanes=12),
-        Design(network=replace(dense_network(), name="dense"), board="ulx3s-85f", lanes=8),
     ]
-
-
-def _checkpoint(recipe: str):  # type: ignore[no-untyped-def]
-    return find_source(recipe).model
 
 
 def maps() -> Network:
     """A convolution, averages, a recurrence and second-order neurons."""
     random = np.random.default_rng(7)
 
-    def weights(*shape: int) -> np.ndarray:  # type: ignore[type-arg]
-        return random.integers(-15, 16, shape)
-
-    kernels, dense, back, last = weights(12, 2, 3, 3), weights(40, 12 * 6 * 6), weights(40, 40), weights(11, 40)
+    shapes = ((12, 2, 3, 3), (40, 12 * 6 * 6), (40, 40), (11, 40))
+    kernels, dense, back, last = (random.integers(-15, 16, shape) for shape in shapes)
     common = {"state_min": -300, "state_max": 300}
     populations = (
         Population(name="maps", shape=(12, 12, 12), threshold=30, reset="zero", rectify=True, **common),
@@ -95,8 +87,6 @@ def maps() -> Network:
         Connection(source="hidden", target="hidden", kind="dense", weights=back, delay=1, **ends),
         Connection(source="hidden", target="out", kind="dense", weights=last, **ends),
     )
-    from quant.ir import Input
-
     return Network(
         name="maps",
         steps=6,
@@ -105,3 +95,52 @@ def maps() -> Network:
         connections=connections,
         readout=Readout(population="out"),
     )
+
+
+def pack(design: Design) -> tuple[dict[str, int], dict[str, int]]:
+    """Estimate of a design, and what synthesis and packing make of it; nothing is placed."""
+    plan = plan_build(design.network, design.board, lanes=design.lanes)
+    tools = find_tools(plan.board.tools)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file, content in plan.files.items():
+            (folder / file).write_bytes(content.encode() if isinstance(content, str) else content)
+        synthesis, packing, _ = ([tools[command[0]].path, *command[1:]] for command in plan.commands)
+        subprocess.run(synthesis, cwd=folder, check=True, capture_output=True)
+        # It fails in the end, for there is no bitstream to write; its log tells what it has packed.
+        subprocess.run([*packing, "--pack-only"], cwd=folder, check=False, capture_output=True)
+        found = resources_in_log((folder / LOGS[STAGES[1]]).read_text())
+    expected = plan.choice.expected.as_dict()
+    return expected, {name: found[name]["used"] if name in found else 0 for name in expected}
+
+
+def measurements() -> list[Measurement]:
+    """Mean errors of the logic and of the block RAMs."""
+    logic, blocks, total = [], [], 0
+    for design in designs():
+        expected, used = pack(design)
+        words = ", ".join(f"{name} {expected[name]} of {used[name]}" for name in used)
+        print(f"{design.network.name} on {design.board}, {design.lanes} lanes: {words}", file=sys.stderr)
+        logic.append(abs(expected["logic_cells"] / used["logic_cells"] - 1))
+        blocks.append(abs(expected["block_rams"] - used["block_rams"]))
+        total += used["block_rams"]
+    return [
+        Measurement(
+            id="estimate_logic_error",
+            value=100 * mean(logic),
+            unit="% of the logic cells, mean",
+            peer=f"{len(logic)} designs, {100 * max(logic):.1f} % at most",
+            command=COMMAND,
+        ),
+        Measurement(
+            id="estimate_block_ram_error",
+            value=sum(blocks),
+            unit="block RAMs",
+            peer=f"{total} in all",
+            command=COMMAND,
+        ),
+    ]
+
+
+if __name__ == "__main__":
+    show(measurements())
