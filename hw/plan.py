@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -10,85 +11,21 @@ from quant.errors import NetworkError
 from quant.graph import INPUT, Shape, Synapses
 from quant.ir import Network, Population
 from quant.ports import Input
-from quant.ranges import Bounds, Range, bounds_of, fan_in
+from quant.ranges import Bounds, Range, bounds_of
 
 from .geometry import Geometry
 from .layout import BeatLayout, Tiling
+from .port import BINARY, STORAGES, BlockRam, PortPlan
 
 __all__ = ["BINARY", "CorePlan", "NetworkPlan", "PortPlan", "ReadoutPlan", "plan_network"]
 
 DEFAULT_LANES = 16
 MAX_UNITS = 16
+LOADED_BITS = 8
+"""Weights of a linear readout that can be loaded have a multiple of so many bits."""
 QUEUE_DEPTH = 16
 STATE_DISTANCE = 7
 """Cycles from the read of a membrane to the first in which it may be read again; one more of second order."""
-BINARY = Range(0, 1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PortPlan:
-    """One connection into a core.
-
-    Parameters
-    ----------
-    geometry : Geometry
-        Rows and words of every event.
-    values : Range
-        Range of an event's value.
-    weight_bits : int
-        Width of a weight, in bits, including the sign.
-    held : bool
-        The source sends its events in the first step alone, and they count in every step of the sample.
-    """
-
-    geometry: Geometry
-    values: Range
-    weight_bits: int
-    held: bool = False
-
-    @property
-    def connection(self) -> Synapses:
-        """The connection."""
-        return self.geometry.connection
-
-    @property
-    def source(self) -> str:
-        """Name of the population that sends, or ``"input"``."""
-        return self.connection.source
-
-    @property
-    def delayed(self) -> bool:
-        """Whether the events are those of the step before."""
-        return self.connection.delay == 1
-
-    @property
-    def once(self) -> bool:
-        """Whether an event counts only if it is the first of its step for a neuron: the OR of max pooling."""
-        return self.connection.kind == "max_pool"
-
-    @property
-    def weight(self) -> Range:
-        """Range of a weight."""
-        half = 1 << (self.weight_bits - 1)
-        return Range(-half, half - 1)
-
-    @property
-    def multiplies(self) -> bool:
-        """Whether weights are multiplied with values: events are not all 0 or 1, and do not count once."""
-        return self.values != BINARY and not self.once
-
-    @property
-    def operand(self) -> Range:
-        """Range of what an event adds to a neuron at once."""
-        if not self.multiplies:
-            return self.weight
-        corners = [w * v for w in (self.weight.low, self.weight.high) for v in (self.values.low, self.values.high)]
-        return Range(min(corners), max(corners))
-
-    @property
-    def reach(self) -> Range:
-        """Range of what all events of a step add to a neuron."""
-        return fan_in(self.connection, self.geometry.source, self.values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,6 +129,16 @@ class CorePlan:
         return total
 
     @property
+    def fetch(self) -> int:
+        """Cycles from a word's address to its weights: 2, and one more where a memory has banks."""
+        return 2 + any(port.banks > 1 for port in self.ports)
+
+    @property
+    def depth(self) -> int:
+        """Cycles from the choice of an operation to its sums."""
+        return 1 + self.fetch + self.multiplies
+
+    @property
     def forwards(self) -> bool:
         """Whether rows of operations that follow each other may be the same."""
         return len(self.ports) > 1 or self.ports[0].connection.kind != "dense"
@@ -214,6 +161,7 @@ class CorePlan:
             "sweeps": self.sweeps,
             "weight_bits": max(port.weight_bits for port in self.ports),
             "weight_memory_bits": sum(port.geometry.words.size * port.weight_bits for port in self.ports),
+            "storage": self.ports[0].storage,
         }
 
 
@@ -290,9 +238,29 @@ class NetworkPlan:
         """Width in bits of a signed word of the answer."""
         return self.readout.width
 
+    @cached_property
+    def writable(self) -> tuple[PortPlan, ...]:
+        """Connections whose weights can be loaded, in the order of an image."""
+        return tuple(port for core in self.cores for port in core.ports if port.writable)
+
+    @property
+    def reloadable(self) -> bool:
+        """Whether weights can be loaded."""
+        return bool(self.writable)
+
+    @property
+    def sprams(self) -> int:
+        """SPRAMs that it takes."""
+        return sum(port.sprams for port in self.writable)
+
 
 def plan_network(
-    network: Network, *, lanes: int | Mapping[str, int] | None = None, early_stop: bool = True
+    network: Network,
+    *,
+    lanes: int | Mapping[str, int] | None = None,
+    early_stop: bool = True,
+    storage: str | Mapping[str, str] = "rom",
+    block_ram: BlockRam | None = None,
 ) -> NetworkPlan:
     """Plan of the cores.
 
@@ -303,23 +271,35 @@ def plan_network(
         Synaptic operations per cycle and core; rounded to what a population can use. Default 16.
     early_stop : bool
         With readout ``first_spike``, stop a sample at its first output spike.
+    storage : str or mapping of population name to str
+        Where the weights of its connections lie: one of :data:`hw.port.STORAGES`. A mapping need not name all; the
+        others are ``"rom"``. The one word holds for a linear readout, too.
+    block_ram : BlockRam, optional
+        Of the chip that it is for: deep memories are made of banks, whose choice is registered.
 
     Raises
     ------
     NetworkError
-        If lanes are not positive, or of a population that there is not.
+        If lanes are not positive, or of a population that there is not, or a storage is none; if sums of weights that
+        are loaded would be too wide.
     """
-    if isinstance(lanes, Mapping):
-        for name in lanes:
+    for what, given in (("Lanes", lanes), ("Storage", storage)):
+        for name in given if isinstance(given, Mapping) else ():
             if name not in network.order:
-                raise NetworkError(f"Lanes must name one of {', '.join(network.order)}, not {name!r}")
+                raise NetworkError(f"{what} must name one of {', '.join(network.order)}, not {name!r}")
+    for word in storage.values() if isinstance(storage, Mapping) else (storage,):
+        if word not in STORAGES:
+            raise NetworkError(f"Storage must be one of {', '.join(STORAGES)}, not {word!r}")
     cores = []
     for name in network.order:
         wanted = lanes.get(name) if isinstance(lanes, Mapping) else lanes
-        cores.append(_plan_core(network, network[name], DEFAULT_LANES if wanted is None else wanted))
+        place = storage.get(name, "rom") if isinstance(storage, Mapping) else storage
+        memory = {"storage": place, "block_ram": block_ram}
+        cores.append(_plan_core(network, network[name], DEFAULT_LANES if wanted is None else wanted, memory))
     stops = early_stop and network.readout.kind == "first_spike"
     if network.readout.kind == "linear":
-        cores.append(_linear(network))
+        place = "rom" if isinstance(storage, Mapping) else storage
+        cores.append(_linear(network, {"storage": place, "block_ram": block_ram}))
     return NetworkPlan(network=network, cores=tuple(cores), readout=_readout(network, cores), early_stop=stops)
 
 
@@ -345,7 +325,7 @@ def _readout(network: Network, cores: list[CorePlan]) -> ReadoutPlan:
     )
 
 
-def _linear(network: Network) -> CorePlan:
+def _linear(network: Network, memory: Mapping[str, Any]) -> CorePlan:
     """The core of a linear readout: it adds up what the counts' spikes bring, and shows it in the end."""
     readout = network.readout
     source, classes = network[readout.population], len(readout.weights)
@@ -362,16 +342,19 @@ def _linear(network: Network) -> CorePlan:
         state_max=0,
     )
     bits = Range(min(-1, int(readout.weights.min())), max(0, int(readout.weights.max()))).width
+    if memory["storage"] != "rom":
+        # Room for others: the contract gives these weights no width.
+        bits = -(-bits // LOADED_BITS) * LOADED_BITS
     dense = Synapses(source=source.name, target=name, kind="dense", weights=readout.weights)
     values = network.value_range(source.name)
-    reach = fan_in(dense, source.shape, values)
-    drive = Range(reach.low * network.steps, reach.high * network.steps)
     lanes, units = _sizes(population, DEFAULT_LANES, one_unit=True)
     geometry = Geometry(connection=dense, source=source.shape, target=(classes,), lanes=lanes)
+    port = PortPlan(geometry=geometry, values=values, weight_bits=bits, **memory)
+    drive = Range(port.reach.low * network.steps, port.reach.high * network.steps)
     return CorePlan(
         population=population,
         bounds=bounds_of(population, drive),
-        ports=(PortPlan(geometry=geometry, values=values, weight_bits=bits),),
+        ports=(port,),
         lanes=lanes,
         units=units,
         shows=True,
@@ -379,7 +362,7 @@ def _linear(network: Network) -> CorePlan:
     )
 
 
-def _plan_core(network: Network, population: Population, wanted: int) -> CorePlan:
+def _plan_core(network: Network, population: Population, wanted: int, memory: Mapping[str, Any]) -> CorePlan:
     if wanted < 1:
         raise NetworkError(f"Lanes of {population.name} must be at least 1, not {wanted}")
     shows = population.threshold is None and network.readout.population == population.name
@@ -395,12 +378,13 @@ def _plan_core(network: Network, population: Population, wanted: int) -> CorePla
             values=network.value_range(connection.source),
             weight_bits=connection.weight_bits,
             held=connection.source == INPUT and network.input.kind == "current",
+            **memory,
         )
         for connection in network.incoming(population.name)
     )
     return CorePlan(
         population=population,
-        bounds=network.bounds(population.name),
+        bounds=bounds_of(population, sum((port.reach for port in ports), Range(0, 0))),
         ports=ports,
         lanes=lanes,
         units=units,

@@ -61,6 +61,7 @@ def simulated_board(
     *,
     lanes: int | Mapping[str, int] | None = None,
     early_stop: bool = True,
+    storage: str | Mapping[str, str] = "rom",
     build_hash: str | None = None,
     simulator: str = "verilator",
 ) -> Iterator[SimulatedBoard]:
@@ -71,7 +72,7 @@ def simulated_board(
     Parameters
     ----------
     network : Network
-    lanes, early_stop
+    lanes, early_stop, storage
         As of :func:`hw.plan.plan_network`.
     build_hash : str, optional
         What the board tells; default: the first half of the network's digest.
@@ -86,7 +87,7 @@ def simulated_board(
         If the model does not compile, or the simulator does not start.
     """
     found = find_simulator(simulator)
-    plan = plan_network(network, lanes=lanes, early_stop=early_stop)
+    plan = plan_network(network, lanes=lanes, early_stop=early_stop, storage=storage)
     digest = bytes.fromhex(build_hash or network.digest[: 2 * HASH_BYTES])
     spec = LinkSpec(plan=plan, build_hash=digest, clock_hz=CLOCK_HZ, baud=CLOCK_HZ // BIT_CYCLES)
     text = verilog.convert(Top(spec), name="board", emit_src=False, strip_internal_attrs=True)

@@ -182,9 +182,9 @@ def test_garbage_before_the_response(board):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "must speak version 1 of the link, not none"),
-        (b"\x02" + bytes(44), "must speak version 1 of the link, not 2"),
-        (b"\x01" + bytes(10), "must tell of itself in 45 bytes, not 11"),
+        (b"", "must speak version 2 of the link, not none"),
+        (b"\x01" + bytes(60), "must speak version 2 of the link, not 1"),
+        (b"\x02" + bytes(10), "must tell of itself in 61 bytes, not 11"),
     ],
 )
 def test_board_that_is_not_understood(board, body, message):
