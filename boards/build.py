@@ -10,8 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from hw.image import describe_shape, weight_image
 from hw.link import DEFAULT_BAUD, HASH_BYTES, LinkSpec
 from hw.plan import NetworkPlan, plan_network
+from hw.port import BLOCK_RAMS, SPRAM_BITS, SPRAM_WORDS
 from hw.top import Top
 from quant.errors import CheckError
 from quant.file import write_beside
@@ -47,6 +49,8 @@ class BuildPlan:
         Of the serial link.
     seed : int
         Of placement.
+    options : mapping
+        What :func:`hw.plan.plan_network` was given: ``lanes``, ``early_stop`` and ``storage``.
     build_hash : str
         32 hexadecimal digits, a digest of everything that the tools are given but itself; it is in the bitstream.
     """
@@ -56,6 +60,7 @@ class BuildPlan:
     clock: Ice40Pll | Ecp5Pll | float
     baud: int
     seed: int
+    options: Mapping[str, Any]
     build_hash: str = "00" * HASH_BYTES
 
     @property
@@ -116,6 +121,13 @@ class BuildReport:
     baud, seed : int
     cores : tuple of dict
         What was generated for each population.
+    options : dict
+        What :func:`hw.plan.plan_network` was given: ``lanes``, ``early_stop`` and ``storage``.
+    shape : dict or None
+        What a network must have in common with this one so that its weights can be loaded, by
+        :func:`hw.image.describe_shape`; None if none can.
+    weights_crc : int or None
+        Checksum of this network's weights on the board; None if none can be loaded.
     tools : dict of str to str
         Versions.
     seconds : float
@@ -137,6 +149,9 @@ class BuildReport:
     baud: int
     seed: int
     cores: tuple[Mapping[str, Any], ...]
+    options: Mapping[str, Any]
+    shape: Mapping[str, Any] | None
+    weights_crc: int | None
     tools: Mapping[str, str]
     seconds: float
     cached: bool
@@ -166,6 +181,7 @@ def plan_build(
     *,
     lanes: int | Mapping[str, int] | None = None,
     early_stop: bool = True,
+    storage: str | Mapping[str, str] = "rom",
     clock_hz: float | None = None,
     baud: int = DEFAULT_BAUD,
     seed: int = 1,
@@ -176,8 +192,8 @@ def plan_build(
     ----------
     network : Network
     board : str or Board
-    lanes, early_stop
-        As of :func:`hw.plan.plan_network`; the default lanes are the board's.
+    lanes, early_stop, storage
+        As of :func:`hw.plan.plan_network`; the default lanes are the board's, and so is the block RAM.
     clock_hz : float, optional
         Clock of the network; the PLL's nearest that is not above it is taken. Default: the board's.
     baud : int
@@ -191,15 +207,25 @@ def plan_build(
         generated.
     """
     board = find_board(board) if isinstance(board, str) else board
-    plan = plan_network(network, lanes=board.lanes if lanes is None else lanes, early_stop=early_stop)
+    wanted = board.lanes if lanes is None else lanes
+    options: dict[str, Any] = {"lanes": wanted, "early_stop": early_stop, "storage": storage}
+    plan = plan_network(network, **options, block_ram=BLOCK_RAMS[board.family])
     _check_size(plan, board)
-    nameless = BuildPlan(plan=plan, board=board, clock=clock_of(board, clock_hz), baud=baud, seed=seed)
+    nameless = BuildPlan(plan=plan, board=board, clock=clock_of(board, clock_hz), baud=baud, seed=seed, options=options)
     return replace(nameless, build_hash=nameless.prepared.digest(HASH_BYTES).hex())
 
 
 def _check_size(plan: NetworkPlan, board: Board) -> None:
     """Refuse at once what no tool could fit."""
-    bits = sum(port.geometry.words.size * port.weight_bits for core in plan.cores for port in core.ports)
+    if plan.sprams > board.sprams:
+        largest = max(plan.writable, key=lambda port: port.sprams)
+        raise FitError(
+            f"Network {plan.network.name} does not fit {board.title}: weights in SPRAM need {plan.sprams}, and it has "
+            f"{board.sprams or 'none'}; most is for {largest.source} -> {largest.connection.target}, {largest.words} "
+            f"words of {largest.width} bits, of which each SPRAM takes {SPRAM_WORDS} words of {SPRAM_BITS}"
+        )
+    ports = [port for core in plan.cores for port in core.ports if port.storage != "spram"]
+    bits = sum(port.words * port.width for port in ports)
     if bits > board.memory_bits:
         raise FitError(
             f"Network {plan.network.name} does not fit {board.title}: its weights are {bits} bits, and all memories of "
@@ -312,6 +338,9 @@ def _finish(
         baud=plan.baud,
         seed=plan.seed,
         cores=tuple(core.as_dict() for core in plan.plan.cores),
+        options=plan.options,
+        shape=describe_shape(plan.plan) if plan.plan.reloadable else None,
+        weights_crc=weight_image(plan.plan).crc if plan.plan.reloadable else None,
         tools={tool.name: tool.version for tool in tools.values()},
         seconds=round(time.monotonic() - begun, 2),
         cached=cached,

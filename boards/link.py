@@ -2,7 +2,7 @@
 
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -198,8 +198,8 @@ class Link:
             self._info = _parse_info(self.port, self._request(_INFO, b""))
         return self._info
 
-    def check(self, network: Network, build_hash: str | None = None, weights_crc: int | None = None) -> None:
-        """Refuse a board on which is not this network, not this build, or not these weights.
+    def check(self, network: Network, build_hash: str | None = None, weights: Collection[int] = ()) -> None:
+        """Refuse a board on which is not this network, not this build, or not the weights of one of these checksums.
 
         Raises
         ------
@@ -225,9 +225,10 @@ class Link:
                 raise LinkError(f"Board at {self.port} must have the network's {what}, {here}, not {there}")
         if not info.loaded:
             raise LinkError(f"Weights of the board at {self.port} must be loaded first: see `spikeloom load`")
-        if weights_crc is not None and info.image_bytes and info.weights_crc != weights_crc:
+        if weights and info.image_bytes and info.weights_crc not in weights:
+            known = " or ".join(f"{crc:08x}" for crc in weights)
             raise LinkError(
-                f"Weights of the board at {self.port} must be those of {network.name}, of checksum {weights_crc:08x}, "
+                f"Weights of the board at {self.port} must be those of {network.name}, of checksum {known}, "
                 f"not {info.weights_crc:08x}: see `spikeloom load`"
             )
 

@@ -273,7 +273,7 @@ def plan_network(
         With readout ``first_spike``, stop a sample at its first output spike.
     storage : str or mapping of population name to str
         Where the weights of its connections lie: one of :data:`hw.port.STORAGES`. A mapping need not name all; the
-        others are ``"rom"``. The one word holds for a linear readout, too.
+        others are ``"rom"``. Those of a linear readout go by the name of its core, ``"scores"``.
     block_ram : BlockRam, optional
         Of the chip that it is for: deep memories are made of banks, whose choice is registered.
 
@@ -283,24 +283,40 @@ def plan_network(
         If lanes are not positive, or of a population that there is not, or a storage is none; if sums of weights that
         are loaded would be too wide.
     """
-    for what, given in (("Lanes", lanes), ("Storage", storage)):
-        for name in given if isinstance(given, Mapping) else ():
-            if name not in network.order:
-                raise NetworkError(f"{what} must name one of {', '.join(network.order)}, not {name!r}")
+    _check_names("Lanes", lanes, network.order)
+    scores = (_scores_name(network),) if network.readout.kind == "linear" else ()
+    _check_names("Storage", storage, (*network.order, *scores))
     for word in storage.values() if isinstance(storage, Mapping) else (storage,):
         if word not in STORAGES:
             raise NetworkError(f"Storage must be one of {', '.join(STORAGES)}, not {word!r}")
+    memories = {
+        name: {
+            "storage": storage.get(name, "rom") if isinstance(storage, Mapping) else storage,
+            "block_ram": block_ram,
+        }
+        for name in (*network.order, *scores)
+    }
     cores = []
     for name in network.order:
         wanted = lanes.get(name) if isinstance(lanes, Mapping) else lanes
-        place = storage.get(name, "rom") if isinstance(storage, Mapping) else storage
-        memory = {"storage": place, "block_ram": block_ram}
-        cores.append(_plan_core(network, network[name], DEFAULT_LANES if wanted is None else wanted, memory))
+        cores.append(_plan_core(network, network[name], DEFAULT_LANES if wanted is None else wanted, memories[name]))
     stops = early_stop and network.readout.kind == "first_spike"
-    if network.readout.kind == "linear":
-        place = "rom" if isinstance(storage, Mapping) else storage
-        cores.append(_linear(network, {"storage": place, "block_ram": block_ram}))
+    for name in scores:
+        cores.append(_linear(network, name, memories[name]))
     return NetworkPlan(network=network, cores=tuple(cores), readout=_readout(network, cores), early_stop=stops)
+
+
+def _check_names(what: str, given: object, names: tuple[str, ...]) -> None:
+    for name in given if isinstance(given, Mapping) else ():
+        if name not in names:
+            raise NetworkError(f"{what} must name one of {', '.join(names)}, not {name!r}")
+
+
+def _scores_name(network: Network) -> str:
+    name = "scores"
+    while name in network.order:
+        name += "_"
+    return name
 
 
 def _readout(network: Network, cores: list[CorePlan]) -> ReadoutPlan:
@@ -325,13 +341,10 @@ def _readout(network: Network, cores: list[CorePlan]) -> ReadoutPlan:
     )
 
 
-def _linear(network: Network, memory: Mapping[str, Any]) -> CorePlan:
+def _linear(network: Network, name: str, memory: Mapping[str, Any]) -> CorePlan:
     """The core of a linear readout: it adds up what the counts' spikes bring, and shows it in the end."""
     readout = network.readout
     source, classes = network[readout.population], len(readout.weights)
-    name = "scores"
-    while name in network.order:
-        name += "_"
     population = Population(
         name=name,
         shape=(classes,),

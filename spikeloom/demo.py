@@ -125,15 +125,17 @@ def demo(
     progress : callable
     """
     from boards.board import find_board
+    from hw.port import BLOCK_RAMS
 
     lanes = find_board(board).lanes if lanes is None else lanes
+    hardware: dict[str, Any] = {"lanes": lanes, "block_ram": BLOCK_RAMS[find_board(board).family]}
     source = find_source(recipe)
     workspace = Workspace(folder=source.folder if folder is None else folder)
     progress("Quantizing and measuring", 0, 1)
     network, _ = pipeline.quantize(source, workspace)
     everything = dataset_samples(network.metadata, network.steps)
     evaluation = pipeline.evaluate(network, everything, workspace, reference=source.reference)
-    pipeline.generate(network, workspace, lanes=lanes)
+    pipeline.generate(network, workspace, **hardware)
 
     def simulating(stage: str, done: int, total: int) -> None:
         progress(f"{stage}, sample by sample", done, total)
@@ -142,8 +144,8 @@ def demo(
         progress(f"{stage}, with stalls", done, total)
 
     chosen = everything.first(samples)
-    stalled = pipeline.cosim(network, chosen, workspace, lanes=lanes, stall=_STALL, progress=stalling)
-    alone = pipeline.cosim(network, chosen, workspace, lanes=lanes, isolate=True, progress=simulating)
+    stalled = pipeline.cosim(network, chosen, workspace, **hardware, stall=_STALL, progress=stalling)
+    alone = pipeline.cosim(network, chosen, workspace, **hardware, isolate=True, progress=simulating)
     built = pipeline.build(
         network,
         board,

@@ -1,7 +1,7 @@
 """Options that several commands have."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,9 +27,13 @@ __all__ = [
     "Model",
     "Out",
     "RandomInputs",
+    "Reloadable",
+    "SpramText",
+    "design_options",
     "integers_of",
     "lanes_of",
     "samples_of",
+    "storage_of",
     "width_list",
     "widths_of",
     "workspace_of",
@@ -51,7 +55,13 @@ LanesText = Annotated[
 EarlyStop = Annotated[bool, typer.Option(help="With first_spike, stop a sample at its first output spike.")]
 Clock = Annotated[float | None, typer.Option("--clock", help="MHz of the network; default: the board's.")]
 BoardName = Annotated[str, typer.Option("--board", "-b", help="One of `spikeloom boards`.")]
-LanesBoard = Annotated[str | None, typer.Option("--board", "-b", help="Take the lanes of a build for this board.")]
+LanesBoard = Annotated[
+    str | None, typer.Option("--board", "-b", help="Take the lanes and banks of a build for this board.")
+]
+Reloadable = Annotated[bool, typer.Option("--reloadable", help="Weights can be loaded through the link.")]
+SpramText = Annotated[
+    str | None, typer.Option("--spram", help="Weights of these populations in SPRAM: hidden,out. They must be loaded.")
+]
 
 
 def lanes_of(text: str | None, board: str | None = None) -> int | dict[str, int] | None:
@@ -73,6 +83,37 @@ def lanes_of(text: str | None, board: str | None = None) -> int | dict[str, int]
         return {name.strip(): int(number) for name, number in pairs}
     except ValueError:
         raise UsageError(f"Lanes must be a number, or population=number with commas between, not {text!r}") from None
+
+
+def storage_of(network: Network, *, reloadable: bool, spram: str | None) -> str | dict[str, str]:
+    """Where weights lie, as of :func:`hw.plan.plan_network`.
+
+    Raises
+    ------
+    UsageError
+        If a population is not the network's.
+    """
+    if spram is None:
+        return "ram" if reloadable else "rom"
+    names = [name.strip() for name in spram.split(",")]
+    for name in names:
+        if name not in network.order:
+            raise UsageError(f"SPRAM must be for one of {', '.join(network.order)}, not {name!r}")
+    others = dict.fromkeys(network.order, "ram") if reloadable else {}
+    return others | dict.fromkeys(names, "spram")
+
+
+def design_options(
+    network: Network, *, lanes: str | None, board: str | None, reloadable: bool, spram: str | None
+) -> dict[str, Any]:
+    """Options of :func:`hw.plan.plan_network`: what the user wrote, and what a build for ``board`` has."""
+    from hw.port import BLOCK_RAMS
+
+    return {
+        "lanes": lanes_of(lanes, board),
+        "storage": storage_of(network, reloadable=reloadable, spram=spram),
+        "block_ram": None if board is None else BLOCK_RAMS[find_board(board).family],
+    }
 
 
 def widths_of(text: str | None) -> Width | dict[str, Width] | None:

@@ -246,11 +246,11 @@ def evaluate(
     return evaluation
 
 
-def generate(network: Network, workspace: Workspace, *, lanes: Lanes = None, early_stop: bool = True) -> "Design":
+def generate(network: Network, workspace: Workspace, **options: Any) -> "Design":
     """Write the Verilog; options and result are those of :func:`hw.design.generate`."""
     from hw.design import generate as generate_design
 
-    design = generate_design(network, lanes=lanes, early_stop=early_stop)
+    design = generate_design(network, **options)
     write_beside(workspace.verilog, design.verilog.encode())
     workspace.record(network, "generate", design_values(design, workspace))
     return design

@@ -47,7 +47,7 @@ def test_a_board_takes_other_weights(simulator, storage):
     ):
         assert link.info().loaded == (storage == "ram")
         if storage == "ram":
-            link.check(BEFORE, weights_crc=image_of(BEFORE).crc)
+            link.check(BEFORE, weights=[image_of(BEFORE).crc])
             assert_answers(link, BEFORE)
         else:
             with pytest.raises(LinkError, match=r"must be loaded first: see `spikeloom load`$"):
@@ -56,7 +56,7 @@ def test_a_board_takes_other_weights(simulator, storage):
                 link.run(INPUTS[0])
         for network in (AFTER, BEFORE):
             link.load(image_of(network, storage))
-            link.check(network, board.build_hash, image_of(network, storage).crc)
+            link.check(network, board.build_hash, [image_of(network, storage).crc])
             assert_answers(link, network)
         with pytest.raises(LinkError, match=r"must be those of small, of checksum [0-9a-f]{8}, not [0-9a-f]{8}: see"):
-            link.check(AFTER, weights_crc=image_of(AFTER, storage).crc)
+            link.check(AFTER, weights=[image_of(AFTER, storage).crc])

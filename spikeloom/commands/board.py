@@ -1,4 +1,4 @@
-"""Verbs around a board, and what is known: flash, run, report, boards."""
+"""Verbs around a board, and what is known: flash, load, run, report, boards."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -6,12 +6,25 @@ from typing import Annotated
 
 import typer
 
-from ..options import Data, Inputs, Json, LanesText, Model, Out, integers_of, lanes_of, samples_of, workspace_of
+from ..options import (
+    Data,
+    Inputs,
+    Json,
+    LanesText,
+    Model,
+    Out,
+    Reloadable,
+    SpramText,
+    design_options,
+    integers_of,
+    samples_of,
+    workspace_of,
+)
 from ..screen import Screen
 from ..source import UsageError, find_source
 from ..workspace import REPORT_FILE, read_report
 
-__all__ = ["boards", "flash", "report", "run"]
+__all__ = ["boards", "flash", "load", "report", "run"]
 
 
 def flash(
@@ -36,6 +49,39 @@ def flash(
         result = flash_board(bitstream_place(place, board), board, permanent=permanent, dry_run=dry_run)
     words = {"bitstream": result.bitstream, "command": result.shell, "done": "yes" if result.done else "dry run"}
     screen.show(result.as_dict(), facts(f"Flash of {result.board}", words))
+    if result.to_load:
+        screen.say("Weights must be loaded now, and after every configuration: see spikeloom load")
+
+
+def load(
+    model: Model,
+    port: Annotated[str, typer.Option("--port", "-p", help="Serial port of the board.")],
+    build: Annotated[
+        Path | None, typer.Option("--build", help="Folder of the build that is on the board; default: MODEL's own.")
+    ] = None,
+    board: Annotated[str | None, typer.Option("--board", "-b", help="Of MODEL's builds, the one for this.")] = None,
+    baud: Annotated[int | None, typer.Option("--baud", help="As built.")] = None,
+    data: Data = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Load weights into a board that was built with --reloadable or --spram."""
+    from boards.link import DEFAULT_BAUD, Link
+
+    from ..board import bitstream_place
+    from ..loading import built_image, load_board
+    from ..tables import facts
+
+    screen = Screen(as_json=as_json)
+    source = find_source(model)
+    workspace = workspace_of(source, out)
+    network = integers_of(source, workspace, screen, data)
+    image = built_image(network, bitstream_place(str(workspace.folder), board) if build is None else build)
+    with screen.progress() as advance, Link(port, baud=DEFAULT_BAUD if baud is None else baud) as link:
+        result = load_board(image, link, progress=lambda done, total: advance("Loading weights", done, total))
+    workspace.record(network, "load", result.as_dict())
+    words = {"weights": f"{result.bytes} bytes", "checksum": f"{result.weights_crc:08x}, read back"}
+    screen.show(result.as_dict(), facts(f"{result.network} at {result.port}", words))
 
 
 def run(
@@ -45,6 +91,8 @@ def run(
     board: Annotated[str | None, typer.Option("--board", "-b", help="Board that was built for.")] = None,
     baud: Annotated[int | None, typer.Option("--baud", help="As built.")] = None,
     lanes: LanesText = None,
+    reloadable: Reloadable = False,
+    spram: SpramText = None,
     samples: Annotated[int | None, typer.Option("--samples", help="So many; default: 100, or all of a file.")] = None,
     inputs: Inputs = None,
     data: Data = None,
@@ -55,7 +103,8 @@ def run(
     from boards.link import DEFAULT_BAUD, Link
     from sim.board import simulated_board
 
-    from ..board import built_hash, run_board
+    from ..board import run_board
+    from ..loading import known_weights
     from ..tables import board_run_table
 
     if simulate == (port is not None):
@@ -67,18 +116,26 @@ def run(
     chosen = samples_of(source, inputs=inputs, data=data, count=count)
     network = integers_of(source, workspace, screen, data)
     with screen.progress() as advance, ExitStack() as stack:
+        place = str(port)
+        build_hash: str | None
         if simulate:
             advance("Compiling the simulated board", 0, 1)
-            simulated = stack.enter_context(simulated_board(network, lanes=lanes_of(lanes, board)))
-            place, build_hash = simulated.port, simulated.build_hash
-        else:
-            place, build_hash = str(port), built_hash(network, workspace, board) or ""
+            options = design_options(network, lanes=lanes, board=board, reloadable=reloadable, spram=spram)
+            simulated = stack.enter_context(simulated_board(network, **options))
+            place = simulated.port
         link = stack.enter_context(Link(place, baud=DEFAULT_BAUD if baud is None else baud))
+        if simulate:
+            build_hash, weights = simulated.build_hash, [simulated.image.crc]
+            if link.info().image_bytes:
+                link.load(simulated.image, progress=lambda done, total: advance("Loading weights", done, total))
+        else:
+            build_hash, weights = known_weights(network, workspace, link.info(), board)
         result = run_board(
             network,
             chosen,
             link,
-            build_hash=build_hash or None,
+            build_hash=build_hash,
+            weights=weights,
             progress=lambda done: advance("Running on the board", done, len(chosen)),
         )
     workspace.record(network, "run", result.as_dict())

@@ -16,9 +16,13 @@ from ..options import (
     Model,
     Out,
     RandomInputs,
+    Reloadable,
+    SpramText,
+    design_options,
     integers_of,
     lanes_of,
     samples_of,
+    storage_of,
     workspace_of,
 )
 from ..screen import Screen
@@ -60,6 +64,8 @@ def generate(
     lanes: LanesText = None,
     board: LanesBoard = None,
     early_stop: EarlyStop = True,
+    reloadable: Reloadable = False,
+    spram: SpramText = None,
     data: Data = None,
     out: Out = None,
     as_json: Json = False,
@@ -73,7 +79,8 @@ def generate(
     workspace = workspace_of(source, out)
     network = integers_of(source, workspace, screen, data)
     with screen.busy("Generating"):
-        design = pipeline.generate(network, workspace, lanes=lanes_of(lanes, board), early_stop=early_stop)
+        options = design_options(network, lanes=lanes, board=board, reloadable=reloadable, spram=spram)
+        design = pipeline.generate(network, workspace, **options, early_stop=early_stop)
     values = pipeline.design_values(design, workspace)
     columns = ("population", "inputs", "neurons", "lanes", "units", "rows", "sweeps", "weight_memory_bits")
     rows = [[core[column] for column in columns] for core in values["cores"]]
@@ -101,6 +108,8 @@ def cosim(
     lanes: LanesText = None,
     board: LanesBoard = None,
     early_stop: EarlyStop = True,
+    reloadable: Reloadable = False,
+    spram: SpramText = None,
     inputs: Inputs = None,
     at_random: RandomInputs = False,
     data: Data = None,
@@ -124,9 +133,9 @@ def cosim(
         "jobs": jobs,
         "shard": shard,
         "resume": resume,
-        "lanes": lanes_of(lanes, board),
     }
     network = integers_of(source, workspace, screen, data)
+    options |= design_options(network, lanes=lanes, board=board, reloadable=reloadable, spram=spram)
     with screen.progress() as advance:
         report = pipeline.cosim(
             network, chosen, workspace, early_stop=early_stop, resumable=True, progress=advance, **options
@@ -153,6 +162,8 @@ def build(
     seed: Annotated[int, typer.Option("--seed", help="Of placement.")] = 1,
     lanes: LanesText = None,
     early_stop: EarlyStop = True,
+    reloadable: Reloadable = False,
+    spram: SpramText = None,
     cache: Annotated[bool, typer.Option(help="Take what was built before of the same.")] = True,
     data: Data = None,
     out: Out = None,
@@ -171,6 +182,7 @@ def build(
     if baud is not None:
         options["baud"] = baud
     network = integers_of(source, workspace, screen, data)
+    options["storage"] = storage_of(network, reloadable=reloadable, spram=spram)
     with screen.progress() as advance:
 
         def progress(stage: str, line: str) -> None:
