@@ -42,6 +42,8 @@ class Board:
         What the chip has.
     block_ram_bits : int
         Size of one block RAM.
+    sprams : int
+        Single-port RAMs of 16384 words of 16 bits.
     tools : tuple of str
         Tools of a build, in order.
     suffix : str
@@ -65,6 +67,7 @@ class Board:
     tools: tuple[str, ...]
     suffix: str
     programmers: tuple[str, ...]
+    sprams: int = 0
 
     def make_platform(self) -> Any:
         """A new platform of Amaranth's; each serves one build."""
@@ -93,6 +96,7 @@ _ICEBREAKER = Board(
     tools=("yosys", "nextpnr-ice40", "icepack"),
     suffix=".bin",
     programmers=("iceprog",),
+    sprams=4,
 )
 
 

@@ -10,8 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from hw.image import describe_shape, weight_image
 from hw.link import DEFAULT_BAUD, HASH_BYTES, LinkSpec
 from hw.plan import NetworkPlan
+from hw.port import SPRAM_BITS, SPRAM_WORDS
 from hw.top import Top
 from quant.errors import CheckError
 from quant.file import write_beside
@@ -126,6 +128,13 @@ class BuildReport:
     baud, seed : int
     cores : tuple of dict
         What was generated for each population.
+    options : dict
+        What :func:`hw.plan.plan_network` was given: ``lanes``, ``early_stop`` and ``storage``.
+    shape : dict or None
+        What a network must have in common with this one so that its weights can be loaded, by
+        :func:`hw.image.describe_shape`; None if none can.
+    weights_crc : int or None
+        Checksum of this network's weights on the board; None if none can be loaded.
     tools : dict of str to str
         Versions.
     seconds : float
@@ -148,6 +157,9 @@ class BuildReport:
     baud: int
     seed: int
     cores: tuple[Mapping[str, Any], ...]
+    options: Mapping[str, Any]
+    shape: Mapping[str, Any] | None
+    weights_crc: int | None
     tools: Mapping[str, str]
     seconds: float
     cached: bool
@@ -186,6 +198,7 @@ def plan_build(
     choice: Choice | None = None,
     lanes: Lanes = None,
     early_stop: bool = True,
+    storage: str | Mapping[str, str] = "rom",
     clock_hz: float | None = None,
     baud: int = DEFAULT_BAUD,
     seed: int = 1,
@@ -198,7 +211,7 @@ def plan_build(
     board : str or Board
     choice : Choice, optional
         What the planner has chosen for this board. Default: what it chooses without any samples.
-    lanes, early_stop
+    lanes, early_stop, storage
         As of :func:`boards.planner.choose`, without a ``choice``.
     clock_hz : float, optional
         Clock of the network; the PLL's nearest that is not above it is taken. Default: the board's.
@@ -213,7 +226,7 @@ def plan_build(
     """
     board = find_board(board) if isinstance(board, str) else board
     if choice is None:
-        choice = choose(network, board, assumed(network), lanes=lanes, early_stop=early_stop)
+        choice = choose(network, board, assumed(network), lanes=lanes, early_stop=early_stop, storage=storage)
     _check_size(choice.plan, board)
     nameless = BuildPlan(choice=choice, board=board, clock=clock_of(board, clock_hz), baud=baud, seed=seed)
     return replace(nameless, build_hash=nameless.prepared.digest(HASH_BYTES).hex())
@@ -221,9 +234,15 @@ def plan_build(
 
 def _check_size(plan: NetworkPlan, board: Board) -> None:
     """Refuse at once what no tool could fit, though the user has chosen its lanes."""
-    bits = sum(
-        port.geometry.depth * port.geometry.width * port.weight_bits for core in plan.cores for port in core.ports
-    )
+    if plan.sprams > board.sprams:
+        largest = max(plan.writable, key=lambda port: port.sprams)
+        raise FitError(
+            f"Network {plan.network.name} does not fit {board.title}: weights in SPRAM need {plan.sprams}, and it has "
+            f"{board.sprams or 'none'}; most is for {largest.source} -> {largest.connection.target}, {largest.words} "
+            f"words of {largest.width} bits, of which each SPRAM takes {SPRAM_WORDS} words of {SPRAM_BITS}"
+        )
+    ports = [port for core in plan.cores for port in core.ports if port.storage != "spram"]
+    bits = sum(port.words * port.width for port in ports)
     if bits > board.memory_bits:
         raise FitError(
             f"Network {plan.network.name} does not fit {board.title}: its weights are {bits} bits, and all memories of "
@@ -337,6 +356,9 @@ def _finish(
         baud=plan.baud,
         seed=plan.seed,
         cores=tuple(core.as_dict() for core in plan.plan.cores),
+        options={**plan.choice.sizes, "early_stop": plan.plan.early_stop},
+        shape=describe_shape(plan.plan) if plan.plan.reloadable else None,
+        weights_crc=weight_image(plan.plan).crc if plan.plan.reloadable else None,
         tools={tool.name: tool.version for tool in tools.values()},
         seconds=round(time.monotonic() - begun, 2),
         cached=cached,

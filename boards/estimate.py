@@ -61,6 +61,7 @@ class Estimate:
     logic_cells: int
     block_rams: int
     dsps: int
+    sprams: int = 0
 
     def as_dict(self) -> dict[str, int]:
         """As JSON values."""
@@ -87,7 +88,9 @@ def total(parts: Iterable[Parts], family: str) -> Estimate:
     """Resources of parts together."""
     amounts: Parts = sum(parts, Counter())
     cells = sum(cost * amounts[name] for name, cost in COSTS[family].items())
-    return Estimate(logic_cells=round(cells), block_rams=amounts["block_rams"], dsps=amounts["dsps"])
+    return Estimate(
+        logic_cells=round(cells), block_rams=amounts["block_rams"], dsps=amounts["dsps"], sprams=amounts["sprams"]
+    )
 
 
 def shared_parts(plan: NetworkPlan, family: str) -> Parts:
@@ -278,10 +281,15 @@ def _port(port: PortPlan, core: CorePlan, family: str) -> Parts:
 
 def _weights(port: PortPlan, family: str) -> Parts:
     """Memory of a connection's weights."""
-    geometry, width = port.geometry, port.geometry.width * port.weight_bits
-    if geometry.separate:
+    geometry, width = port.geometry, port.width
+    if port.storage == "spram":
+        return Counter(sprams=port.sprams)
+    if port.banks > 1 and port.block_ram is not None:
+        used = port.block_ram.count(words=port.words, width=width, bank_words=port.bank_words)
+        return Counter(block_rams=used, kept_bits=port.banks * width, chosen_bits=port.banks * width)
+    if geometry.separate and not port.writable:
         width = _differing(np.asarray(port.connection.weights, np.int64))
-    return _memory(family, width=width, depth=geometry.depth, written=False)
+    return _memory(family, width=width, depth=geometry.depth, written=port.writable)
 
 
 def _table_bits(table: Table) -> int:

@@ -43,12 +43,15 @@ class FlashReport:
     command : tuple of str
     done : bool
         False of a dry run.
+    to_load : bool
+        Its weights, or some of them, lie in SPRAM and must be loaded.
     """
 
     board: str
     bitstream: Path
     command: tuple[str, ...]
     done: bool
+    to_load: bool = False
 
     @property
     def shell(self) -> str:
@@ -62,6 +65,7 @@ class FlashReport:
             "bitstream": str(self.bitstream),
             "command": list(self.command),
             "done": self.done,
+            "to_load": self.to_load,
         }
 
 
@@ -103,7 +107,7 @@ def flash(
     ToolError
         If no programmer is installed.
     """
-    bitstream, stated = _find_bitstream(bitstream)
+    bitstream, stated, to_load = _find_bitstream(bitstream)
     if board is None and stated is None:
         raise FlashError(f"Board must be named: no {REPORT} beside {bitstream} says which one it is for")
     board = find_board(board if isinstance(board, str) else stated or "") if not isinstance(board, Board) else board
@@ -115,23 +119,24 @@ def flash(
     command = (path, *_ARGUMENTS[name](permanent), str(bitstream))
     if not dry_run:
         _run(name, command, board)
-    return FlashReport(board=board.name, bitstream=bitstream, command=command, done=not dry_run)
+    return FlashReport(board=board.name, bitstream=bitstream, command=command, done=not dry_run, to_load=to_load)
 
 
-def _find_bitstream(place: Path) -> tuple[Path, str | None]:
-    """The file, and the board that the report beside it names, if there is one that speaks of it."""
+def _find_bitstream(place: Path) -> tuple[Path, str | None, bool]:
+    """The file; of the report beside it, if there is one that speaks of it: the board, and whether to load weights."""
     folder = place if place.is_dir() else place.parent
     try:
         report = json.loads((folder / REPORT).read_bytes())
         found: tuple[str | None, str | None] = Path(report["bitstream"]).name, str(report["board"])
-    except (OSError, ValueError, KeyError, TypeError):
-        found = None, None
+        to_load = any(core.get("storage") == "spram" for core in report.get("cores", ()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        found, to_load = (None, None), False
     named, board = found
     if place.is_dir():
         if named is None:
             raise FlashError(f"Folder {place} holds no build: there is no {REPORT} that names a bitstream")
-        return folder / named, board
-    return place, board if named == place.name else None
+        return folder / named, board, to_load
+    return (place, board, to_load) if named == place.name else (place, None, False)
 
 
 def _check_preamble(bitstream: Path, board: Board) -> None:

@@ -1,10 +1,10 @@
-"""Host's side of the link: send a sample to a board, get its answer."""
+"""Host's side of the link: send a sample to a board, get its answer; load its weights."""
 
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,16 @@ from quant.ir import Network
 
 from .frame import END, FrameReader, frame
 
+if TYPE_CHECKING:
+    from hw.image import WeightImage
+
 __all__ = ["DEFAULT_BAUD", "FAULTS", "Answer", "BoardInfo", "Link", "LinkError", "encode"]
 
 DEFAULT_BAUD = 1_000_000
-_VERSION = 1
-_INFO, _RUN, _RESPONSE, _ERROR = 1, 2, 8, 15
-_LAYOUT = struct.Struct("<B16sHHBBBxIiiII")
+_VERSION = 2
+_INFO, _RUN, _LOAD, _VERIFY, _RESPONSE, _ERROR = 1, 2, 4, 5, 8, 15
+_LAYOUT = struct.Struct("<B16sHHBBB?IiiIII8sI")
+_PIECE_BYTES = 1024  # of weights in a frame
 _QUIET_S = 0.02
 _POLL_S = 0.05
 _PATIENCE = 10  # silences that bytes without sense may take
@@ -32,6 +36,7 @@ FAULTS: Mapping[int, str] = {
     5: "an address was outside the network's input",
     6: "a value was outside the network's range",
     7: "the sample had more steps than the network",
+    8: "its weights are not loaded: see `spikeloom load`",
 }
 
 
@@ -61,6 +66,14 @@ class BoardInfo:
         Steps that a sample may bring; 1 for a sample that the network repeats by itself.
     clock_hz : int
         Clock of the network.
+    loaded : bool
+        Whether the weights are there.
+    image_bytes : int
+        Bytes of the weights that can be loaded; 0 if they cannot.
+    shape : str
+        16 hexadecimal digits, digest of what such weights must fit.
+    weights_crc : int
+        CRC-32 of the shape and the weights that are loaded.
     """
 
     build_hash: str
@@ -69,11 +82,15 @@ class BoardInfo:
     score_bytes: int
     address_width: int
     value_width: int
+    loaded: bool = True
     inputs: int
     low: int
     high: int
     steps: int
     clock_hz: int
+    image_bytes: int = 0
+    shape: str = "00" * 8
+    weights_crc: int = 0
 
     @property
     def beat_bytes(self) -> int:
@@ -181,8 +198,8 @@ class Link:
             self._info = _parse_info(self.port, self._request(_INFO, b""))
         return self._info
 
-    def check(self, network: Network, build_hash: str | None = None) -> None:
-        """Refuse a board on which is not this network, or not this build.
+    def check(self, network: Network, build_hash: str | None = None, weights: Collection[int] = ()) -> None:
+        """Refuse a board on which is not this network, not this build, or not the weights of one of these checksums.
 
         Raises
         ------
@@ -206,6 +223,52 @@ class Link:
         ):
             if here != there:
                 raise LinkError(f"Board at {self.port} must have the network's {what}, {here}, not {there}")
+        if not info.loaded:
+            raise LinkError(f"Weights of the board at {self.port} must be loaded first: see `spikeloom load`")
+        if weights and info.image_bytes and info.weights_crc not in weights:
+            known = " or ".join(f"{crc:08x}" for crc in weights)
+            raise LinkError(
+                f"Weights of the board at {self.port} must be those of {network.name}, of checksum {known}, "
+                f"not {info.weights_crc:08x}: see `spikeloom load`"
+            )
+
+    def load(self, image: "WeightImage", *, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+        """Load weights, and let the board read them back.
+
+        While this goes on, and after it has failed, the board runs no sample: it never has a part of an image.
+
+        Parameters
+        ----------
+        image : WeightImage
+        progress : callable
+            Called with the bytes done, and how many there are.
+
+        Raises
+        ------
+        LinkError
+            If the weights are not of the board's shape, before anything is sent; if the board does not answer, or
+            what it reads back is not what was sent.
+        """
+        info = self.info()
+        if not info.image_bytes:
+            raise LinkError(f"Board at {self.port} must be built with --reloadable or with SPRAM to take weights")
+        if (info.shape, info.image_bytes) != (image.shape.hex(), image.size):
+            raise LinkError(
+                f"Weights of {image.network} must have the shape of the board at {self.port}, {info.shape} of "
+                f"{info.image_bytes} bytes, not {image.shape.hex()} of {image.size}: build this network, and flash it"
+            )
+        self._info = None
+        done = 0
+        progress(done, image.size)
+        for place, content in image.pieces(_PIECE_BYTES):
+            self._request(_LOAD, place + content)
+            done += len(content)
+            progress(done, image.size)
+        found = int.from_bytes(self._request(_VERIFY, image.crc.to_bytes(4, "little")), "little")
+        if found != image.crc or not self.info().loaded:
+            raise LinkError(
+                f"Board at {self.port} must read weights of checksum {image.crc:08x} back, not {found:08x}: load again"
+            )
 
     def run(self, sample: NDArray[np.integer[Any]]) -> Answer:
         """Answer to one sample, of the shape that :func:`encode` takes.
@@ -312,7 +375,8 @@ def _parse_info(port: str, body: bytes) -> BoardInfo:
         raise LinkError(f"Board at {port} must tell of itself in {_LAYOUT.size} bytes, not {len(body)}")
     _, digest, *numbers = _LAYOUT.unpack(body)
     names = list(BoardInfo.__dataclass_fields__)[1:]
-    info = BoardInfo(build_hash=digest.hex(), **dict(zip(names, numbers, strict=True)))
+    values = dict(zip(names, numbers, strict=True))
+    info = BoardInfo(build_hash=digest.hex(), **{**values, "shape": values["shape"].hex()})
     widths = 1 <= info.address_width <= 32 and 1 <= info.value_width <= 31 and 1 <= info.score_bytes <= 8
     sizes = min(info.classes, info.populations, info.inputs, info.steps) > 0 and info.low <= 0 < info.high
     if not (widths and sizes and info.inputs <= 1 << info.address_width):

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from hw.plan import MAX_UNITS, CorePlan, NetworkPlan, plan_network
+from hw.port import BLOCK_RAMS
 from quant.graph import INPUT
 from quant.ir import Network
 
 from .activity import Activity
 from .board import BOARDS, Board
+from .choice import Choice, overlaps
 from .estimate import Estimate, Parts, core_parts, shared_parts, total
 from .loads import Load, core_load, interval, latency, loads
 from .usage import FitError
@@ -32,79 +33,6 @@ class TargetError(FitError):
     """A latency that no plan on the board reaches."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """A plan, what is expected of it, and why it is not faster.
-
-    Parameters
-    ----------
-    plan : NetworkPlan
-    lanes, units : dict of str to int
-        Of every core, as :func:`hw.plan.plan_network` takes them to make the plan.
-    board : str
-    loads : tuple of Load
-        Of the input, of every core and of the answer, in an average sample.
-    memories : dict of str to int
-        Block RAMs of every core.
-    expected : Estimate
-        Of the chip's resources.
-    interval, latency : float
-        Cycles between two samples, and from the first beat of a sample alone to its answer.
-    reason : str
-        What limits it.
-    origin : str
-        Where the activity comes from.
-    """
-
-    plan: NetworkPlan
-    lanes: Mapping[str, int]
-    units: Mapping[str, int]
-    board: str
-    loads: tuple[Load, ...]
-    memories: Mapping[str, int]
-    expected: Estimate
-    interval: float
-    latency: float
-    reason: str
-    origin: str
-
-    @property
-    def sizes(self) -> dict[str, Any]:
-        """What :func:`hw.plan.plan_network` and :func:`hw.design.generate` must be told to make the same hardware."""
-        return {"lanes": dict(self.lanes), "units": dict(self.units), "overlap": _overlaps(self.board)}
-
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        cores = {core.name: core for core in self.plan.cores}
-        return {
-            "board": self.board,
-            "interval_cycles": round(self.interval, 1),
-            "latency_cycles": round(self.latency, 1),
-            "limit": self.reason,
-            "activity": self.origin,
-            "estimate": self.expected.as_dict(),
-            "parts": [
-                {
-                    **load.as_dict(),
-                    "share": round(load.cycles / self.interval, 4),
-                    "steps": self.plan.network.steps,
-                    **(_sizes(cores[load.name], self.memories[load.name]) if load.name in cores else {}),
-                }
-                for load in self.loads
-            ],
-        }
-
-
-def _sizes(core: CorePlan, block_rams: int) -> dict[str, int]:
-    return {
-        "lanes": core.lanes,
-        "units": core.units,
-        "rows": core.rows,
-        "sweeps": core.sweeps,
-        "block_rams": block_rams,
-    }
-
-
 def choose(
     network: Network,
     board: Board,
@@ -114,6 +42,7 @@ def choose(
     target_cycles: float | None = None,
     smallest: bool = False,
     early_stop: bool = True,
+    storage: str | Mapping[str, str] = "rom",
 ) -> Choice:
     """Lanes of every core: those of the highest throughput that fits, by the estimate.
 
@@ -133,8 +62,8 @@ def choose(
         Latency that is short enough: no more lanes than that takes.
     smallest : bool
         One lane a core.
-    early_stop : bool
-        See :func:`hw.plan.plan_network`.
+    early_stop, storage
+        See :func:`hw.plan.plan_network`. On a chip with SPRAM, weights that have no room in block RAM go there.
 
     Raises
     ------
@@ -145,7 +74,7 @@ def choose(
     NetworkError
         As of :func:`hw.plan.plan_network`.
     """
-    search = _Search(network, board, activity, early_stop=early_stop)
+    search = _Search(network, board, activity, early_stop=early_stop, storage=storage)
     names = [core.name for core in search.plan(1).cores]
     given = dict(lanes) if isinstance(lanes, Mapping) else {} if lanes is None else dict.fromkeys(names, lanes)
     free = [name for name in names if name not in given]
@@ -156,6 +85,8 @@ def choose(
         return search.choice(first, "lanes are as they were given")
     if first.short:
         first = search.packed(first, free)
+    if first.short and board.sprams:
+        first = search.with_sprams(first, free)
     if first.short:
         raise FitError(_misfit(search, first))
     if smallest:
@@ -181,21 +112,31 @@ class _Trial:
 class _Search:
     """Plans of one network on one board; what was worked out of a core is kept."""
 
-    def __init__(self, network: Network, board: Board, activity: Activity, *, early_stop: bool):
+    def __init__(
+        self, network: Network, board: Board, activity: Activity, *, early_stop: bool, storage: str | Mapping[str, str]
+    ):
         self.network = network
         self.board = board
         self.activity = activity
         self.early_stop = early_stop
-        self._parts: dict[tuple[str, int, int], Parts] = {}
+        self.storage = storage
+        self._parts: dict[tuple[str, int, int, str], Parts] = {}
 
     def plan(self, lanes: int | Mapping[str, int], units: Mapping[str, int] | None = None) -> NetworkPlan:
         """Plan with these lanes and units."""
-        overlap = _overlaps(self.board.name)
-        return plan_network(self.network, lanes=lanes, units=units, overlap=overlap, early_stop=self.early_stop)
+        return plan_network(
+            self.network,
+            lanes=lanes,
+            units=units,
+            overlap=overlaps(self.board.name),
+            early_stop=self.early_stop,
+            storage=self.storage,
+            block_ram=BLOCK_RAMS[self.board.family],
+        )
 
     def parts(self, core: CorePlan) -> Parts:
         """What a core is made of."""
-        key = core.name, core.lanes, core.units
+        key = core.name, core.lanes, core.units, core.ports[0].storage
         if key not in self._parts:
             self._parts[key] = core_parts(core, self.board.family)
         return self._parts[key]
@@ -224,6 +165,24 @@ class _Search:
                 lanes[core.name] = min(widths, key=lambda width: (self.parts(made[width])["block_rams"], width))
         return self.trial(lanes, first.units)
 
+    def with_sprams(self, first: _Trial, free: list[str]) -> _Trial:
+        """The trial in which the weights of cores lie in SPRAM, those of the most block RAMs first, until it fits."""
+        trial, before = first, self.storage
+        storage = {core.name: core.ports[0].storage for core in first.plan.cores}
+        largest = sorted(first.plan.cores, key=lambda core: -self.parts(core)["block_rams"])
+        for core in largest:
+            if core.name not in free or storage[core.name] == "spram":
+                continue
+            self.storage = storage | {core.name: "spram"}
+            other = self.trial({**trial.lanes, core.name: 1}, trial.units)
+            if other.plan.sprams > self.board.sprams:
+                continue
+            trial, storage = other, self.storage
+            if not trial.short:
+                return trial
+        self.storage = before
+        return first
+
     def _made(self, trial: _Trial, name: str, lanes: int) -> CorePlan:
         """A core with other lanes."""
         plan = self.plan({**trial.lanes, name: lanes}, trial.units)
@@ -235,6 +194,7 @@ class _Search:
             plan=trial.plan,
             lanes=trial.lanes,
             units=trial.units,
+            storage={core.name: core.ports[0].storage for core in trial.plan.cores},
             board=self.board.name,
             loads=loads(trial.plan, self.activity),
             memories={core.name: self.parts(core)["block_rams"] for core in trial.plan.cores},
@@ -337,11 +297,6 @@ def _looped(plan: NetworkPlan) -> list[str]:
     return [core.name for core in plan.cores if core.name in _reach(after, core.name)]
 
 
-def _overlaps(board: str) -> bool:
-    """Whether sums are worth a second set of registers: on iCE40 every register is a logic cell."""
-    return BOARDS[board].family != "ice40"
-
-
 def _reach(after: Mapping[str, set[str]], name: str) -> set[str]:
     """What hears of a population, near or far."""
     found: set[str] = set()
@@ -369,6 +324,7 @@ def shortage(expected: Estimate, board: Board) -> str:
             ("logic cells", expected.logic_cells, logic, f", {LOGIC_SHARE[board.family]:.0%} of the chip's"),
             ("block RAMs", expected.block_rams, board.block_rams, ""),
             ("DSPs", expected.dsps, board.dsps, ""),
+            ("SPRAMs", expected.sprams, board.sprams, ""),
         )
         if needed > there
     ]

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from .arith import lookup
 from .layout import BeatLayout, shape_of
-from .plan import PortPlan
+from .port import PortPlan
 
 __all__ = ["Addresser", "OperationLayout"]
 

@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 from .accumulator import Accumulator
 from .address import Addresser
 from .layout import BeatLayout, Fields, shape_of
+from .loader import PortSignature
 from .plan import QUEUE_DEPTH, CorePlan
 from .serialiser import Serialiser
 from .sweep import Sweep
@@ -41,6 +42,8 @@ class Core(wiring.Component):
     pace : BeatLayout, optional
         Of a core whose events are all of the step before: the layout of the network's input, whose ticks tell it
         when a sample ends.
+    preloaded : bool
+        As of :class:`hw.weights.Weights`.
 
     Members
     -------
@@ -52,10 +55,13 @@ class Core(wiring.Component):
         Events and ticks of the population.
     trace : Out
         What :class:`hw.sweep.Sweep` traces.
+    load0, load1, ... : In(PortSignature(port))
+        Of the ports whose weights can be loaded.
     """
 
-    def __init__(self, plan: CorePlan, *, pace: BeatLayout | None = None):
+    def __init__(self, plan: CorePlan, *, pace: BeatLayout | None = None, preloaded: bool = False):
         self.plan = plan
+        self.preloaded = preloaded
         self.paced = pace
         self.sweep = Sweep(plan)
         trace = {
@@ -67,6 +73,7 @@ class Core(wiring.Component):
             f"i{index}": In(stream.Signature(BeatLayout(port.geometry.source, port.values)))
             for index, port in enumerate(plan.ports)
         }
+        members |= {f"load{index}": In(PortSignature(port)) for index, port in enumerate(plan.ports) if port.writable}
         if pace is not None:
             members["pace"] = In(stream.Signature(pace))
         super().__init__(
@@ -110,7 +117,7 @@ class Core(wiring.Component):
             }
         )
         issued: Any = issued_layout.create(path=("issued",))
-        depth = 4 if plan.multiplies else 3
+        depth = plan.depth
         stages = [issued, *(issued_layout.create(path=(f"stage_{number}",)) for number in range(1, depth + 1))]
         for before, after in pairwise(stages):
             m.d.sync += [getattr(after, name).eq(getattr(before, name)) for name in issued_layout.members]
@@ -268,11 +275,13 @@ class Core(wiring.Component):
         layout = data.ArrayLayout(shape_of(weight), plan.lanes)
         memories = []
         for index, (item, port) in enumerate(zip(operations, plan.ports, strict=True)):
-            m.submodules[f"weights_{index}"] = memory = Weights(port)
+            m.submodules[f"weights_{index}"] = memory = Weights(port, fetch=plan.fetch, preloaded=self.preloaded)
+            if port.writable:
+                wiring.connect(m, **{"load": wiring.flipped(getattr(self, f"load{index}")), "memory": memory.load})
             m.d.comb += [
                 memory.word.eq(item.p.word),
                 memory.group.eq(item.p.group),
-                memory.use.eq(stages[2].add[index] if len(plan.ports) > 1 or port.geometry.parts > 1 else 1),
+                memory.use.eq(stages[plan.fetch].add[index] if len(plan.ports) > 1 or port.geometry.parts > 1 else 1),
             ]
             memories.append(memory)
         operands: Any = Signal(layout, reset_less=True)
@@ -287,7 +296,7 @@ class Core(wiring.Component):
         if not plan.multiplies:
             return operands
         products: Any = Signal(data.ArrayLayout(shape_of(plan.operand), plan.lanes), reset_less=True)
-        value = stages[3].value
+        value = stages[plan.fetch + 1].value
         for lane in range(plan.lanes):
             product: Any = operands[lane] * value
             if all(port.values.low >= -1 and port.values.high <= 1 for port in plan.ports):

@@ -197,7 +197,7 @@ class _Core:
         self.plan, self.paced = plan, paced
         batch, steps, _ = fired.shape
         second = plan.population.current_decay is not None
-        delay = 3 + plan.multiplies + 3 + second
+        delay = plan.depth + 3 + second
         self.serialiser = SerialiserFlow(plan.word_tiling.neurons, fired, delay=delay, depth=QUEUE_DEPTH)
         self.ports = [PortFlow(port, batch, steps * (int(np.prod(port.geometry.source)) + 1)) for port in plan.ports]
         self.index, self.cooldown = np.zeros((2, batch), np.int64)

@@ -1,6 +1,5 @@
 """Design: everything that is generated for a network."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -75,13 +74,6 @@ class Design:
         return predict_cycles(self.plan, inputs, result.spikes)
 
 
-def generate(
-    network: Network,
-    *,
-    lanes: int | Mapping[str, int] | None = None,
-    units: int | Mapping[str, int] | None = None,
-    overlap: bool = True,
-    early_stop: bool = True,
-) -> Design:
-    """Hardware of a network; the parameters and errors are those of :func:`hw.plan.plan_network`."""
-    return Design(plan=plan_network(network, lanes=lanes, units=units, overlap=overlap, early_stop=early_stop))
+def generate(network: Network, **options: Any) -> Design:
+    """Hardware of a network; the options and errors are those of :func:`hw.plan.plan_network`."""
+    return Design(plan=plan_network(network, **options))

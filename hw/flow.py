@@ -11,7 +11,7 @@ from quant.graph import INPUT
 
 from .delay import depth_of
 from .layout import BeatLayout
-from .plan import PortPlan
+from .port import PortPlan
 
 __all__ = ["Flags", "Numbers", "Offer", "PortFlow", "SerialiserFlow"]
 

@@ -30,6 +30,7 @@ class Fault(enum.Enum, shape=4):
     ADDRESS = 5
     VALUE = 6
     STEPS = 7
+    WEIGHTS = 8  #: the weights are not loaded
 
 
 class FramedLayout(data.StructLayout):

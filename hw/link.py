@@ -1,17 +1,20 @@
-"""Link: a sample comes in a frame, its answer goes out in a frame.
+"""Link: a sample comes in a frame, its answer goes out in a frame; and weights, where they can be loaded.
 
 A payload begins with a byte of two halves: the command in the low four bits, and a tag in the high four, which comes
 back in the response. Integers are little endian.
 
-==========  =================  ================================================================================
-command     request            response
-==========  =================  ================================================================================
-1 ``INFO``  nothing            9, then :meth:`LinkSpec.info`
-2 ``RUN``   beats, see below   10, then the network's output beats (the scores, then the answer) of ``score_bytes``
-                               each, sign extended; then, of 4 bytes each: the clock cycles from the end of the frame
-                               to the first score, and the number of spikes of every population
-any                            15, then a :class:`hw.frame.Fault`
-==========  =================  ================================================================================
+============  =================  ==============================================================================
+command       request            response
+============  =================  ==============================================================================
+1 ``INFO``    nothing            9, then :meth:`LinkSpec.info`
+2 ``RUN``     beats, see below   10, then the network's output beats (the scores, then the answer) of
+                                 ``score_bytes`` each, sign extended; then, of 4 bytes each: the clock cycles from
+                                 the end of the frame to the first score, and the number of spikes of every
+                                 population
+4 ``LOAD``    a piece            12
+5 ``VERIFY``  CRC-32             13, then the CRC-32 of the weights as they were read back
+any                              15, then a :class:`hw.frame.Fault`
+============  =================  ==============================================================================
 
 A beat takes ``beat_bytes`` bytes: the address in the low bits, above it the value in two's complement, above that the
 tick. The tick that ends the sample is not sent: the end of the frame is it. A step must hold an address once at most.
@@ -19,6 +22,10 @@ tick. The tick that ends the sample is not sent: the end of the frame is it. A s
 Beats go into the network while the frame arrives; there is no memory for a frame. If it turns out to be bad, the link
 ends the sample, drops the answer, and responds with the fault. What the input does not have, an address, a value or a
 step, is never passed on.
+
+A piece of an image of weights is that of :mod:`hw.loader`. From the first byte of a LOAD on the weights count as not
+loaded, and RUN is refused, until a VERIFY finds in the memories what the host says. LOAD differs from INFO and RUN in
+two bits.
 """
 
 import struct
@@ -31,17 +38,34 @@ from amaranth.lib.wiring import In, Out
 
 from .frame import Deframer, Fault, Framer
 from .gate import outside
+from .image import shape_digest, weight_image
 from .layout import BeatLayout
+from .loader import LoadSignature
 from .plan import NetworkPlan
 from .uart import ReceivedLayout, baud_divisor
 
-__all__ = ["DEFAULT_BAUD", "ERROR", "HASH_BYTES", "INFO", "RESPONSE", "RUN", "VERSION", "Link", "LinkSpec"]
+__all__ = [
+    "DEFAULT_BAUD",
+    "ERROR",
+    "HASH_BYTES",
+    "INFO",
+    "LOAD",
+    "RESPONSE",
+    "RUN",
+    "VERIFY",
+    "VERSION",
+    "Link",
+    "LinkSpec",
+]
 
 DEFAULT_BAUD = 1_000_000
-VERSION = 1
-INFO, RUN, RESPONSE, ERROR = 1, 2, 8, 15
+VERSION = 2
+INFO, RUN, LOAD, VERIFY, RESPONSE, ERROR = 1, 2, 4, 5, 8, 15
 HASH_BYTES = 16
 _COUNTER_BITS = 32
+_CRC_BYTES = 4
+_LOADED_AT = 24
+"""Byte of the answer to INFO that says whether the weights are loaded; the last four are their checksum."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,14 +140,18 @@ class LinkSpec:
         return self.plan.network.steps if self.plan.input.kind == "events" else 1
 
     def info(self) -> bytes:
-        """Response to INFO after its first byte.
+        """Response to INFO after its first byte, as it is after configuration.
 
         Version (1 byte), build hash (16), classes (2), populations (2), bytes of a score (1), bits of an address (1),
-        bits of a value (1), 0 (1), inputs (4), lowest and highest value (4 each), steps that a sample may bring (4),
-        clock in Hz (4).
+        bits of a value (1), whether the weights are loaded (1), inputs (4), lowest and highest value (4 each), steps
+        that a sample may bring (4), clock in Hz (4). Then, all 0 where weights cannot be loaded: bytes of the image of
+        weights (4), digest of its shape (8), CRC-32 of what is loaded (4).
         """
+        plan = self.plan
+        image = weight_image(plan) if plan.reloadable else None
+        loaded = all(port.storage == "ram" for port in plan.writable)
         return struct.pack(
-            "<B16sHHBBBxIiiII",
+            "<B16sHHBBBBIiiIII8sI",
             VERSION,
             self.build_hash,
             self.classes,
@@ -131,11 +159,15 @@ class LinkSpec:
             self.score_bytes,
             self.layout["address"].width,
             self.layout["value"].width,
+            loaded,
             self.plan.input.size,
             self.layout.values.low,
             self.layout.values.high,
             self.steps,
             self.clock_hz,
+            image.size if image else 0,
+            shape_digest(plan) if image else b"",
+            image.crc if image and loaded else 0,
         )
 
 
@@ -164,6 +196,8 @@ class Link(wiring.Component):
         A frame has begun, and its response has not gone out.
     bad : Out(1)
         The last frame was bad.
+    load : Out(LoadSignature())
+        To the network, if its weights can be loaded.
     """
 
     i: Any
@@ -176,6 +210,7 @@ class Link(wiring.Component):
 
     def __init__(self, spec: LinkSpec):
         self.spec = spec
+        load = {"load": Out(LoadSignature())} if spec.plan.reloadable else {}
         super().__init__(
             {
                 "i": In(stream.Signature(ReceivedLayout())),
@@ -185,6 +220,7 @@ class Link(wiring.Component):
                 "fired": In(spec.populations),
                 "busy": Out(1),
                 "bad": Out(1),
+                **load,
             }
         )
 
@@ -200,13 +236,16 @@ class Link(wiring.Component):
         command = Signal(8)
         fault: Any = Signal(Fault)
         opened = Signal()
-        runs = Signal()
+        runs, loads, verifies = Signal(), Signal(), Signal()
         m.d.comb += [runs.eq(command[:4] == RUN), self.bad.eq(fault != Fault.NONE)]
+        reloadable = self.spec.plan.reloadable
+        if reloadable:
+            m.d.comb += [loads.eq(command[:4] == LOAD), verifies.eq(command[:4] == VERIFY)]
 
         # The beat, whose bytes come in from above.
         spec, beat = self.spec, self.beats.payload
         word: Any = Signal(8 * spec.beat_bytes)
-        filled = Signal(range(spec.beat_bytes + 1))
+        filled = Signal(range(max(spec.beat_bytes, _CRC_BYTES if spec.plan.reloadable else 0) + 1))
         steps = Signal(range(spec.steps + 1))
         refusal = Signal(Fault)
         self._unpack(m, word, refusal, steps)
@@ -219,19 +258,27 @@ class Link(wiring.Component):
             with m.If(counts[index]):
                 m.d.sync += counters[index].eq(counters[index] + 1)
 
+        info: list[Any] = list(spec.info())
+        load: Any = LoadSignature().create() if not reloadable else self.load
+        crc: Any = Signal(8 * _CRC_BYTES)
+        if reloadable:
+            info[_LOADED_AT] = load.loaded
+            info[-_CRC_BYTES:] = [load.crc.word_select(index, 8) for index in range(_CRC_BYTES)]
+            m.d.comb += [load.bytes.payload.eq(frame.p.data), load.expected.eq(crc)]
+
         # Bytes that go out, through a register: the way to the line and the way from the network stay short.
-        loaded = Signal()
-        m.d.comb += framer.i.valid.eq(loaded)
+        full = Signal()
+        m.d.comb += framer.i.valid.eq(full)
         with m.If(framer.i.ready):
-            m.d.sync += loaded.eq(0)
-        sent = Signal(range(max(len(spec.info()), len(counters.as_value()) // 8, spec.score_bytes)))
+            m.d.sync += full.eq(0)
+        sent = Signal(range(max(len(info), len(counters.as_value()) // 8, spec.score_bytes)))
         score = Signal(signed(8 * spec.score_bytes))
         m.d.comb += score.eq(self.scores.payload.data)
 
         def send(byte: Any, *, last: Any = False) -> Any:
-            with m.If(~loaded):
-                m.d.sync += [loaded.eq(1), framer.i.p.data.eq(byte), framer.i.p.last.eq(last)]
-            return m.If(~loaded)
+            with m.If(~full):
+                m.d.sync += [full.eq(1), framer.i.p.data.eq(byte), framer.i.p.last.eq(last)]
+            return m.If(~full)
 
         with m.FSM() as fsm:
             m.d.comb += self.busy.eq(~fsm.ongoing("COMMAND"))
@@ -244,17 +291,34 @@ class Link(wiring.Component):
                 with m.Elif(frame.valid):
                     low = frame.p.data[:4]
                     known = (low == INFO) | (low == RUN)
+                    if reloadable:
+                        known |= (low == LOAD) | (low == VERIFY)
+                        m.d.comb += load.start.eq(low == LOAD)
                     m.d.sync += [command.eq(frame.p.data), fault.eq(Mux(known, Fault.NONE, Fault.COMMAND))]
+                    if reloadable:
+                        with m.If((low == RUN) & ~load.loaded):
+                            m.d.sync += fault.eq(Fault.WEIGHTS)
                     m.next = "DATA"
 
             with m.State("DATA"):
-                m.d.comb += frame.ready.eq(1)
+                m.d.comb += frame.ready.eq(frame.p.end | ~loads | self.bad | load.bytes.ready)
+                short = filled != 0
+                if reloadable:
+                    short = ~self.bad & Mux(loads, ~load.whole, filled != Mux(verifies, _CRC_BYTES, 0))
                 with m.If(frame.valid & frame.p.end):
                     m.next = "JUDGE"
                     with m.If(frame.p.fault != Fault.NONE):
                         m.d.sync += fault.eq(frame.p.fault)
-                    with m.Elif(filled != 0):
+                    with m.Elif(short):
                         m.d.sync += fault.eq(Fault.LENGTH)
+                with m.Elif(frame.valid & loads):
+                    m.d.comb += load.bytes.valid.eq(~self.bad & ~load.outside)
+                    with m.If(~self.bad & load.bytes.ready & load.outside):
+                        m.d.sync += fault.eq(Fault.ADDRESS)
+                with m.Elif(frame.valid & verifies):
+                    m.d.sync += [crc.eq(Cat(crc, frame.p.data)[8:]), filled.eq(filled + 1)]
+                    with m.If(filled == _CRC_BYTES):
+                        m.d.sync += [fault.eq(Fault.LENGTH), filled.eq(filled)]
                 with m.Elif(frame.valid & (fault == Fault.NONE)):
                     m.d.sync += [word.eq(Cat(word, frame.p.data)[8:]), filled.eq(filled + 1)]
                     with m.If(runs & (filled == spec.beat_bytes - 1)):
@@ -278,8 +342,13 @@ class Link(wiring.Component):
                     m.next = "CLOSE"
                 with m.Elif(self.bad):
                     m.next = "ERROR"
+                with m.Elif(verifies):
+                    m.d.comb += load.verify.eq(1)
+                    m.next = "VERIFY"
                 with m.Else():
                     m.next = "HEAD"
+            with m.State("VERIFY"), m.If(~load.busy):
+                m.next = "HEAD"
 
             with m.State("CLOSE"):
                 m.d.comb += [waiting.eq(1), self.beats.valid.eq(1), beat.tick.eq(1), beat.last.eq(1)]
@@ -296,10 +365,15 @@ class Link(wiring.Component):
                 with m.If(self.scores.valid & self.scores.p.last):
                     m.next = "ERROR"
 
-            with m.State("HEAD"), send(command | RESPONSE):
+            with m.State("HEAD"), send(command | RESPONSE, last=loads):
                 m.next = "SCORES"
-                with m.If(~runs):
+                with m.If(loads):
+                    m.next = "COMMAND"
+                with m.Elif(~runs):
                     m.next = "INFO"
+                    with m.If(verifies):
+                        # The last bytes of INFO are what is asked for.
+                        m.d.sync += sent.eq(len(info) - _CRC_BYTES)
             with m.State("SCORES"), m.If(self.scores.valid), send(score.word_select(sent, 8)):
                 m.d.sync += sent.eq(sent + 1)
                 with m.If(sent == spec.score_bytes - 1):
@@ -314,8 +388,8 @@ class Link(wiring.Component):
                     with m.If(last):
                         m.next = "COMMAND"
             with m.State("INFO"):
-                last = sent == len(spec.info()) - 1
-                with send(Array(spec.info())[sent], last=last):
+                last = sent == len(info) - 1
+                with send(Array(info)[sent], last=last):
                     m.d.sync += sent.eq(sent + 1)
                     with m.If(last):
                         m.next = "COMMAND"

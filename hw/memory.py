@@ -1,6 +1,7 @@
 """Memories laid out for the chip: read through a register, one write port."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from amaranth import Module, Shape, Signal
@@ -25,6 +26,8 @@ class Ram(wiring.Component):
         Number of words. One word becomes a register.
     init : sequence of int
         Words at configuration; the rest is 0.
+    attrs : mapping of str to str
+        For synthesis.
 
     Members
     -------
@@ -34,10 +37,13 @@ class Ram(wiring.Component):
     write_enable, write_address, write_data : In
     """
 
-    def __init__(self, *, width: int, depth: int, init: Sequence[int] = ()):
+    def __init__(
+        self, *, width: int, depth: int, init: Sequence[int] = (), attrs: Mapping[str, str] = MappingProxyType({})
+    ):
         self.width = width
         self.depth = depth
         self.init = list(init)
+        self.attrs = dict(attrs)
         super().__init__(
             {
                 "read_address": In(range(depth)),
@@ -59,7 +65,7 @@ class Ram(wiring.Component):
             m.d.sync += held.eq(word)
             return m
 
-        words: Memory[Any, Any] = Memory(shape=self.width, depth=self.depth, init=self.init)
+        words: Memory[Any, Any] = Memory(shape=self.width, depth=self.depth, init=self.init, attrs=self.attrs)
         m.submodules.words = words
         write, read = words.write_port(), words.read_port(domain="comb")
         m.d.comb += [
@@ -82,6 +88,8 @@ class Rom(wiring.Component):
         Width of a word, in bits.
     init : sequence of int
         The words.
+    attrs : mapping of str to str
+        For synthesis.
 
     Members
     -------
@@ -90,14 +98,15 @@ class Rom(wiring.Component):
         The word of the address of the cycle before.
     """
 
-    def __init__(self, *, width: int, init: Sequence[int]):
+    def __init__(self, *, width: int, init: Sequence[int], attrs: Mapping[str, str] = MappingProxyType({})):
         self.width = width
         self.init = list(init)
+        self.attrs = dict(attrs)
         super().__init__({"address": In(range(len(self.init))), "data": Out(Shape(width))})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        words: Memory[Any, Any] = Memory(shape=self.width, depth=len(self.init), init=self.init)
+        words: Memory[Any, Any] = Memory(shape=self.width, depth=len(self.init), init=self.init, attrs=self.attrs)
         m.submodules.words = words
         read = words.read_port()
         m.d.comb += [read.addr.eq(self.address), self.data.eq(read.data)]

@@ -15,6 +15,7 @@ from .delay import Delay
 from .encoder import Encoder
 from .gate import Gate
 from .layout import BeatLayout
+from .loader import Loader, LoadSignature
 from .plan import QUEUE_DEPTH, NetworkPlan
 from .readout import Readout
 
@@ -31,7 +32,8 @@ class NetworkCore(wiring.Component):
     ----------
     plan : NetworkPlan
     instrumented : bool
-        With ports that show every spike and membrane, and that hold up any stream.
+        With ports that show every spike and membrane, and that hold up any stream; and with SPRAM, whose contents
+        no simulation knows, as if the network's weights had been loaded.
 
     Members
     -------
@@ -44,6 +46,8 @@ class NetworkCore(wiring.Component):
         Bit k: population k of ``network.order`` sends a spike in this cycle.
     dropped : Out(1)
         An event of an address outside the input has been dropped in this cycle.
+    load : In(LoadSignature())
+        See :mod:`hw.loader`. Of a reloadable plan only.
     pause : In
         Bit k: the output of core k neither offers nor is taken. Instrumented only.
     trace_<population> : Out
@@ -56,7 +60,9 @@ class NetworkCore(wiring.Component):
         self.layout = plan.input_layout
         heard = BeatLayout(plan.input.shape, plan.input.value_range)
         self.cores = {
-            core.name: Core(core, pace=heard if all(port.delayed for port in core.ports) else None)
+            core.name: Core(
+                core, pace=heard if all(port.delayed for port in core.ports) else None, preloaded=instrumented
+            )
             for core in plan.cores
         }
         self.readout = Readout(plan.readout)
@@ -66,6 +72,8 @@ class NetworkCore(wiring.Component):
             "fired": Out(len(plan.populations)),
             "dropped": Out(1),
         }
+        if plan.reloadable:
+            members["load"] = In(LoadSignature())
         if instrumented:
             members["pause"] = In(len(plan.cores))
             for core in plan.populations:
@@ -93,7 +101,21 @@ class NetworkCore(wiring.Component):
         wiring.connect(m, **{"readout.o": readout.o, "network.o": wiring.flipped(self.o)})
         m.d.comb += self.dropped.eq(gate.dropped)
         self._stop_early(m, stepper, readout)
+        if self.plan.reloadable:
+            self._load(m)
         return m
+
+    def _load(self, m: Module) -> None:
+        m.submodules.loader = loader = Loader(self.plan)
+        wiring.connect(m, **{"network.load": wiring.flipped(self.load), "loader.load": loader.load})
+        entries = [
+            (f"core_{core.plan.name}.load{index}", getattr(core, f"load{index}"))
+            for core in self.cores.values()
+            for index, port in enumerate(core.plan.ports)
+            if port.writable
+        ]
+        for number, (name, entry) in enumerate(entries):
+            wiring.connect(m, **{f"loader.port_{number}": getattr(loader, f"port_{number}"), name: entry})
 
     def _enter(self, m: Module) -> tuple[Gate, Any]:
         """What stands before the cores, and which of it makes the steps."""

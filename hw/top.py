@@ -72,4 +72,6 @@ class Top(wiring.Component):
         wiring.connect(m, **{"link.beats": link.beats, "network.i": network.i})
         wiring.connect(m, **{"network.o": network.o, "link.scores": link.scores})
         m.d.comb += link.fired.eq(network.fired)
+        if self.spec.plan.reloadable:
+            wiring.connect(m, **{"link.load": link.load, "network.load": network.load})
         return m

@@ -8,6 +8,7 @@ from amaranth import ClockDomain, ClockSignal, Module, ResetSignal, Signal, Valu
 from amaranth.back import verilog
 from amaranth.hdl import Elaboratable
 
+from .image import shape_digest
 from .layout import BeatLayout
 from .network import NetworkCore
 from .plan import NetworkPlan
@@ -17,6 +18,10 @@ __all__ = ["to_verilog"]
 
 def _bytes(width: int) -> int:
     return -(-width // 8) * 8
+
+
+_LOAD_INPUTS = {"load_start": 1, "load_tvalid": 1, "load_tdata": 8, "load_verify": 1, "load_expected": 32}
+_LOAD_OUTPUTS = {"load_tready": 1, "load_busy": 1, "load_crc": 32, "load_done": 1}
 
 
 class _Axi(Elaboratable):
@@ -41,6 +46,11 @@ class _Axi(Elaboratable):
             "m_axis_tlast": Signal(name="m_axis_tlast"),
         }
         self.traces = {}
+        # What is instrumented has its weights from the start.
+        self.loads = plan.reloadable and not instrumented
+        if self.loads:
+            self.inputs |= {name: Signal(width, name=name) for name, width in _LOAD_INPUTS.items()}
+            self.outputs |= {name: Signal(width, name=name) for name, width in _LOAD_OUTPUTS.items()}
         if instrumented:
             self.inputs["pause"] = Signal(len(plan.cores), name="pause")
             self.traces = dict(self._traces(plan))
@@ -75,6 +85,19 @@ class _Axi(Elaboratable):
         ]
         if "pause" in i:
             m.d.comb += network.pause.eq(i["pause"])
+        if self.loads:
+            load = network.load
+            m.d.comb += [
+                load.start.eq(i["load_start"]),
+                load.bytes.valid.eq(i["load_tvalid"] & ~load.outside),
+                load.bytes.payload.eq(i["load_tdata"]),
+                load.verify.eq(i["load_verify"]),
+                load.expected.eq(i["load_expected"]),
+                o["load_tready"].eq(load.bytes.ready & ~load.outside),
+                o["load_busy"].eq(load.busy),
+                o["load_crc"].eq(load.crc),
+                o["load_done"].eq(load.loaded),
+            ]
         m.d.comb += [signal.eq(value) for value, signal in self.traces.values()]
         return m
 
@@ -112,8 +135,20 @@ def _header(plan: NetworkPlan, axi: _Axi) -> str:
         else f"             Per step, {network.steps} at most: its events, each input at most once, then a tick.",
         f"m_axis_*     Answer: per sample {plan.readout.classes} scores, then the answer, with tlast; "
         f"signed, {plan.score_width} bits.",
+        *(_load_lines(plan) if axi.loads else ()),
     ]
     return "".join(f"// {line}".rstrip() + "\n" for line in lines)
+
+
+def _load_lines(plan: NetworkPlan) -> Iterator[str]:
+    yield "load_*       Weights, while no sample is in the network. A piece is load_start, then its bytes, each with"
+    yield "             load_tvalid and load_tready: a memory's number (1 byte), its first word (3), its words, little"
+    yield "             endian. After all pieces load_verify, with a CRC-32 in load_expected: once load_busy is low,"
+    yield "             load_done tells whether load_crc, that of the memories, is the same. It is the CRC-32 of"
+    yield f"             {shape_digest(plan).hex(' ')} and then the words of all memories."
+    for number, port in enumerate(plan.writable):
+        source, target = port.source, port.connection.target
+        yield f"             Memory {number}, {source} -> {target}: {port.words} words of {port.word_bytes} bytes."
 
 
 def to_verilog(plan: NetworkPlan, name: str, *, instrumented: bool = False) -> str:

@@ -8,8 +8,9 @@ from amaranth.lib.wiring import In, Out
 
 from .arith import pack
 from .layout import shape_of
-from .memory import Rom
-from .plan import PortPlan
+from .loader import PortSignature
+from .port import PortPlan
+from .store import Store
 
 __all__ = ["Weights"]
 
@@ -20,41 +21,70 @@ class Weights(wiring.Component):
     Parameters
     ----------
     port : PortPlan
+    fetch : int
+        Cycles from a word's address to its weights: 2, or 3 if this memory, or another of the core, has banks.
+    preloaded : bool
+        Of SPRAM, in a simulation: it holds the weights from the start.
 
     Members
     -------
     word, group : In
         Of the operation: see :class:`hw.address.OperationLayout`.
     use : In(1)
-        The operation of two cycles ago was one of this port.
+        The operation of ``fetch`` cycles ago was one of this port.
     o : Out
-        A weight for every lane of the operation of two cycles ago; 0 where it is for another part of the row, and
+        A weight for every lane of the operation of ``fetch`` cycles ago; 0 where it is for another part of the row, and
         everywhere without ``use``.
     reached : Out(lanes)
         The lanes that it is for.
+    load : In(PortSignature(port))
+        Only of weights that can be loaded.
     """
 
-    def __init__(self, port: PortPlan):
+    def __init__(self, port: PortPlan, *, fetch: int = 2, preloaded: bool = False):
         self.port = port
+        self.fetch = fetch
+        self.preloaded = preloaded
         geometry = port.geometry
-        super().__init__(
-            {
-                "word": In(range(geometry.depth)),
-                "group": In(range(geometry.parts)),
-                "use": In(1),
-                "o": Out(data.ArrayLayout(shape_of(port.weight), geometry.lanes)),
-                "reached": Out(geometry.lanes),
-            }
-        )
+        members: dict[str, Any] = {
+            "word": In(range(geometry.depth)),
+            "group": In(range(geometry.parts)),
+            "use": In(1),
+            "o": Out(data.ArrayLayout(shape_of(port.weight), geometry.lanes)),
+            "reached": Out(geometry.lanes),
+        }
+        if port.writable:
+            members["load"] = In(PortSignature(port))
+        super().__init__(members)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        geometry, width = self.port.geometry, self.port.weight_bits
-        m.submodules.rom = rom = Rom(width=geometry.width * width, init=[pack(word, width) for word in geometry.words])
-        word = Signal(data.ArrayLayout(shape_of(self.port.weight), geometry.width), reset_less=True)
-        group, held = Signal.like(self.group, reset_less=True), Signal.like(self.group, reset_less=True)
-        m.d.comb += rom.address.eq(self.word)
-        m.d.sync += [word.as_value().eq(rom.data), group.eq(self.group), held.eq(group)]
+        port, geometry = self.port, self.port.geometry
+        m.submodules.store = store = Store(
+            width=port.width,
+            init=[pack(word, port.weight_bits) for word in geometry.words],
+            storage=port.storage,
+            bank_words=port.bank_words,
+            preloaded=self.preloaded,
+        )
+        word = Signal(data.ArrayLayout(shape_of(port.weight), geometry.width), reset_less=True)
+        asked, held = self.word, self.group
+        for number in range(self.fetch):
+            before, held = held, Signal.like(self.group, name=f"group_{number}", reset_less=True)
+            m.d.sync += held.eq(before)
+        if self.fetch > 2 and port.banks == 1:
+            # Another memory of the core takes a cycle more.
+            asked = Signal.like(self.word, name="asked", reset_less=True)
+            m.d.sync += asked.eq(self.word)
+        m.d.comb += store.address.eq(asked)
+        m.d.sync += word.as_value().eq(store.data)
+        if port.writable:
+            m.d.comb += [
+                store.address.eq(Mux(self.load.hold, self.load.address, asked)),
+                store.write.eq(self.load.write),
+                store.write_data.eq(self.load.data),
+                self.load.read.eq(word),
+            ]
         for lane in range(geometry.lanes):
             m.d.comb += [
                 self.reached[lane].eq(self.use & (held == lane // geometry.width)),

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from amaranth.back import verilog
 
+from hw.image import WeightImage, weight_image
 from hw.link import HASH_BYTES, LinkSpec
 from hw.plan import plan_network
+from hw.port import BlockRam
 from hw.top import Top
 from quant.ir import Network
 
@@ -49,10 +51,13 @@ class SimulatedBoard:
         Name of its serial port. The baud rate does not matter.
     build_hash : str
         32 hexadecimal digits, what the board tells.
+    image : WeightImage
+        The network's weights, as far as they can be loaded.
     """
 
     port: str
     build_hash: str
+    image: WeightImage
 
 
 @contextmanager
@@ -63,6 +68,8 @@ def simulated_board(
     units: int | Mapping[str, int] | None = None,
     overlap: bool = True,
     early_stop: bool = True,
+    storage: str | Mapping[str, str] = "rom",
+    block_ram: BlockRam | None = None,
     build_hash: str | None = None,
     simulator: str = "verilator",
 ) -> Iterator[SimulatedBoard]:
@@ -73,7 +80,7 @@ def simulated_board(
     Parameters
     ----------
     network : Network
-    lanes, units, overlap, early_stop
+    lanes, units, overlap, early_stop, storage, block_ram
         As of :func:`hw.plan.plan_network`.
     build_hash : str, optional
         What the board tells; default: the first half of the network's digest.
@@ -88,7 +95,15 @@ def simulated_board(
         If the model does not compile, or the simulator does not start.
     """
     found = find_simulator(simulator)
-    plan = plan_network(network, lanes=lanes, units=units, overlap=overlap, early_stop=early_stop)
+    plan = plan_network(
+        network,
+        lanes=lanes,
+        units=units,
+        overlap=overlap,
+        early_stop=early_stop,
+        storage=storage,
+        block_ram=block_ram,
+    )
     digest = bytes.fromhex(build_hash or network.digest[: 2 * HASH_BYTES])
     spec = LinkSpec(plan=plan, build_hash=digest, clock_hz=CLOCK_HZ, baud=CLOCK_HZ // BIT_CYCLES)
     text = verilog.convert(Top(spec), name="board", emit_src=False, strip_internal_attrs=True)
@@ -98,7 +113,8 @@ def simulated_board(
         thread = threading.Thread(target=_run, args=(found, model, folder), daemon=True)
         thread.start()
         try:
-            yield SimulatedBoard(port=_wait_for_port(found, folder, thread), build_hash=digest.hex())
+            port = _wait_for_port(found, folder, thread)
+            yield SimulatedBoard(port=port, build_hash=digest.hex(), image=weight_image(plan))
         finally:
             (folder / STOP).touch()
             thread.join()

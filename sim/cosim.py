@@ -44,6 +44,8 @@ def cosimulate(
     units: int | Mapping[str, int] | None = None,
     overlap: bool = True,
     early_stop: bool = True,
+    storage: str | Mapping[str, str] = "rom",
+    block_ram: Any = None,
     isolate: bool = False,
     jobs: int | None = None,
     shard: int | None = None,
@@ -70,8 +72,8 @@ def cosimulate(
         stream between cores. 0 to 0.9.
     seed : int
         Of the stalls, and of what registers without initial value hold; 0 to 2**32 - 1.
-    lanes, units, overlap, early_stop
-        As of :func:`hw.design.generate`.
+    lanes, units, overlap, early_stop, storage, block_ram
+        As of :func:`hw.plan.plan_network`. SPRAM holds the network's weights from the start.
     isolate : bool
         Send a sample only when the one before has left, so that its cycles are those of a sample alone.
     jobs : int, optional
@@ -109,7 +111,15 @@ def cosimulate(
 
     report = progress or _silent
     report("generate", 0, 1)
-    design = generate(network, lanes=lanes, units=units, overlap=overlap, early_stop=early_stop)
+    design = generate(
+        network,
+        lanes=lanes,
+        units=units,
+        overlap=overlap,
+        early_stop=early_stop,
+        storage=storage,
+        block_ram=block_ram,
+    )
     decides = early_stop and network.readout.kind == "first_spike"
     return cosimulate_design(
         network,

@@ -1,6 +1,6 @@
 """Board: samples on a board at a serial port, beside the golden model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from .samples import Samples
 from .source import UsageError, find_source
 from .workspace import Workspace, read_report
 
-__all__ = ["BoardRun", "bitstream_place", "built_hash", "run_board"]
+__all__ = ["BoardRun", "bitstream_place", "built_hash", "run_board", "steps_of"]
 
 _BUILD = "build "
 
@@ -95,6 +95,12 @@ def bitstream_place(argument: str, board: str | None) -> Path:
     raise UsageError(f"Board of {folder} must be {what}" + (f", not {board}" if board else ""))
 
 
+def steps_of(network: Network, workspace: Workspace) -> dict[str, Any]:
+    """What the steps have found of this very network."""
+    found = read_report(workspace.report) if workspace.report.exists() else {}
+    return found if found.get("digest") == network.digest else {}
+
+
 def built_hash(network: Network, workspace: Workspace, board: str | None) -> str | None:
     """Hash of what was built of the network in the workspace for a board, or for the only one; None if not known.
 
@@ -103,11 +109,9 @@ def built_hash(network: Network, workspace: Workspace, board: str | None) -> str
     UsageError
         If it was not built for ``board``.
     """
-    found = read_report(workspace.report) if workspace.report.exists() else {}
-    steps = found if found.get("digest") == network.digest else {}
     builds = {
         step.removeprefix(_BUILD): values
-        for step, values in steps.items()
+        for step, values in steps_of(network, workspace).items()
         if step.startswith(_BUILD) and isinstance(values, dict)
     }
     if board is not None and board not in builds:
@@ -124,6 +128,7 @@ def run_board(
     link: Link,
     *,
     build_hash: str | None = None,
+    weights: Collection[int] = (),
     progress: Callable[[int], None] = lambda done: None,
 ) -> BoardRun:
     """Run samples on a board, and compare what it answers with the golden model.
@@ -138,6 +143,8 @@ def run_board(
         To the board.
     build_hash : str, optional
         What the board must hold.
+    weights : collection of int
+        Checksums of weights, one of which it must hold if they can be loaded; any if there are none.
     progress : callable
         Called with the number of samples done.
 
@@ -146,7 +153,7 @@ def run_board(
     LinkError
         If the board holds something else, refuses a sample or does not answer.
     """
-    link.check(network, build_hash)
+    link.check(network, build_hash, weights)
     expected = golden.run(network, samples.inputs)
     answers = []
     for index, sample in enumerate(samples.inputs):

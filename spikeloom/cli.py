@@ -87,6 +87,7 @@ for _verb in (
     importing(hardware.cosim),
     importing(hardware.build),
     board.flash,
+    board.load,
     board.run,
     board.report,
     board.boards,

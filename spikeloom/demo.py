@@ -140,8 +140,8 @@ def demo(
     everything = dataset_samples(network.metadata, network.steps)
     evaluation = pipeline.evaluate(network, everything, workspace, reference=source.reference)
     choice = pipeline.plan(network, board, lanes=lanes)
-    sizes = choice.sizes
-    pipeline.generate(network, workspace, **sizes)
+    hardware = choice.options
+    pipeline.generate(network, workspace, **hardware)
 
     def simulating(stage: str, done: int, total: int) -> None:
         progress(f"{stage}, sample by sample", done, total)
@@ -150,8 +150,8 @@ def demo(
         progress(f"{stage}, with stalls", done, total)
 
     chosen = everything.first(samples)
-    stalled = pipeline.cosim(network, chosen, workspace, stall=_STALL, **sizes, progress=stalling)
-    alone = pipeline.cosim(network, chosen, workspace, isolate=True, **sizes, progress=simulating)
+    stalled = pipeline.cosim(network, chosen, workspace, **hardware, stall=_STALL, progress=stalling)
+    alone = pipeline.cosim(network, chosen, workspace, **hardware, isolate=True, progress=simulating)
     built = pipeline.build(
         network,
         board,

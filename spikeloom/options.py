@@ -31,13 +31,16 @@ __all__ = [
     "Out",
     "PlanBoard",
     "RandomInputs",
+    "Reloadable",
     "Smallest",
+    "SpramText",
     "TargetLatency",
+    "design_options",
     "integers_of",
     "lanes_of",
     "plan_for",
     "samples_of",
-    "sizes_for",
+    "storage_of",
     "width_list",
     "widths_of",
     "workspace_of",
@@ -59,10 +62,16 @@ LanesText = Annotated[
 EarlyStop = Annotated[bool, typer.Option(help="With first_spike, stop a sample at its first output spike.")]
 Clock = Annotated[float | None, typer.Option("--clock", help="MHz of the network; default: the board's.")]
 BoardName = Annotated[str, typer.Option("--board", "-b", help="One of `spikeloom boards`.")]
-PlanBoard = Annotated[str | None, typer.Option("--board", "-b", help="Take the lanes of a build for this board.")]
+PlanBoard = Annotated[
+    str | None, typer.Option("--board", "-b", help="Take the lanes and memories of a build for this board.")
+]
 Smallest = Annotated[bool, typer.Option("--smallest", help="A lane a core: the smallest plan.")]
 TargetLatency = Annotated[
     str | None, typer.Option("--target-latency", help="No more lanes than this takes: 1ms, 500us, or 2000 cycles.")
+]
+Reloadable = Annotated[bool, typer.Option("--reloadable", help="Weights can be loaded through the link.")]
+SpramText = Annotated[
+    str | None, typer.Option("--spram", help="Weights of these populations in SPRAM: hidden,out. They must be loaded.")
 ]
 
 _UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
@@ -93,6 +102,7 @@ def plan_for(
     screen: Screen,
     *,
     lanes: str | None,
+    storage: str | dict[str, str] = "rom",
     smallest: bool = False,
     target: str | None = None,
     clock: float | None = None,
@@ -114,6 +124,7 @@ def plan_for(
             network,
             board,
             lanes=lanes_of(lanes),
+            storage=storage,
             smallest=smallest,
             target_cycles=None if target is None else _cycles(target, clock_hz),
             early_stop=early_stop,
@@ -124,31 +135,40 @@ def plan_for(
     return choice
 
 
-def sizes_for(
+def design_options(
     network: Network,
     board: str | None,
     screen: Screen,
     *,
     lanes: str | None,
+    storage: str | dict[str, str],
     smallest: bool = False,
     target: str | None = None,
     early_stop: bool = True,
     data: Path | None = None,
 ) -> "tuple[dict[str, Any], Choice | None]":
-    """Lanes as the user wrote them; or all sizes of a build for ``board``, and its plan. Errors as of :func:`plan_for`.
+    """Options of :func:`hw.plan.plan_network`: what the user wrote; or those of a build for ``board``, and its plan.
 
-    The sizes are what :func:`hw.plan.plan_network` must be told.
+    Errors are those of :func:`plan_for`.
     """
     if board is not None:
         choice = plan_for(
-            network, board, screen, lanes=lanes, smallest=smallest, target=target, early_stop=early_stop, data=data
+            network,
+            board,
+            screen,
+            lanes=lanes,
+            storage=storage,
+            smallest=smallest,
+            target=target,
+            early_stop=early_stop,
+            data=data,
         )
-        return choice.sizes, choice
+        return choice.options, choice
     if smallest or target is not None:
         raise UsageError(
             f"Plan must be for a board, with --board, to take {'--smallest' if smallest else '--target-latency'}"
         )
-    return {"lanes": lanes_of(lanes)}, None
+    return {"lanes": lanes_of(lanes), "storage": storage}, None
 
 
 def _cycles(text: str, clock_hz: float) -> float:
@@ -158,6 +178,24 @@ def _cycles(text: str, clock_hz: float) -> float:
         raise UsageError(f"Latency must be a time such as 1ms or 500us, or 2000cycles, not {text!r}")
     number, unit = float(found[1]), found[2]
     return number if unit == "cycles" else number * _UNITS[unit] * clock_hz
+
+
+def storage_of(network: Network, *, reloadable: bool, spram: str | None) -> str | dict[str, str]:
+    """Where weights lie, as of :func:`hw.plan.plan_network`.
+
+    Raises
+    ------
+    UsageError
+        If a population is not the network's.
+    """
+    if spram is None:
+        return "ram" if reloadable else "rom"
+    names = [name.strip() for name in spram.split(",")]
+    for name in names:
+        if name not in network.order:
+            raise UsageError(f"SPRAM must be for one of {', '.join(network.order)}, not {name!r}")
+    others = dict.fromkeys(network.order, "ram") if reloadable else {}
+    return others | dict.fromkeys(names, "spram")
 
 
 def widths_of(text: str | None) -> Width | dict[str, Width] | None:

@@ -13,14 +13,14 @@ __all__ = ["board_info", "small_network"]
 
 def board_info(spec: LinkSpec) -> BoardInfo:
     """What a board with this link tells, read without the host's own code."""
-    _, digest, *numbers = struct.unpack("<B16sHHBBBxIiiII", spec.info())
-    names = list(BoardInfo.__dataclass_fields__)[1:]
-    return BoardInfo(build_hash=digest.hex(), **dict(zip(names, numbers, strict=True)))
+    _, digest, *numbers = struct.unpack("<B16sHHBBB?IiiIII8sI", spec.info())
+    values = dict(zip(list(BoardInfo.__dataclass_fields__)[1:], numbers, strict=True))
+    return BoardInfo(build_hash=digest.hex(), **values | {"shape": values["shape"].hex()})
 
 
-def small_network(kind: str = "events") -> Network:
+def small_network(kind: str = "events", *, seed: int = 15) -> Network:
     """Six inputs, five hidden neurons, three classes; three steps."""
-    rng = np.random.default_rng(15)
+    rng = np.random.default_rng(seed)
     sizes = (("first", 5, 6), ("second", 3, 5))
     return Network(
         name="small",

@@ -2,6 +2,7 @@ import itertools
 import re
 import subprocess
 import sys
+import zlib
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +14,8 @@ from boards.frame import FrameReader, checksum, frame
 from boards.link import FAULTS, Answer, BoardInfo, Link, LinkError, encode
 from hw.beats import beats
 from hw.frame import Fault
-from hw.link import ERROR, INFO, RESPONSE, RUN, LinkSpec
+from hw.image import weight_image
+from hw.link import ERROR, INFO, LOAD, RESPONSE, RUN, VERIFY, LinkSpec
 from hw.plan import plan_network
 from quant.errors import NetworkError
 from quant.ir import Network
@@ -182,9 +184,9 @@ def test_garbage_before_the_response(board):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "must speak version 1 of the link, not none"),
-        (b"\x02" + bytes(44), "must speak version 1 of the link, not 2"),
-        (b"\x01" + bytes(10), "must tell of itself in 45 bytes, not 11"),
+        (b"", "must speak version 2 of the link, not none"),
+        (b"\x01" + bytes(60), "must speak version 2 of the link, not 1"),
+        (b"\x02" + bytes(10), "must tell of itself in 61 bytes, not 11"),
     ],
 )
 def test_board_that_is_not_understood(board, body, message):
@@ -266,6 +268,83 @@ def test_check_of_another_network(board):
     link, _ = board(well)
     with pytest.raises(LinkError, match=r"^Board at fake must have the network's highest input value, 15, not 1$"):
         link.check(small_network("current"))
+
+
+class Loadable:
+    """What responds as a reloadable board does; with ``forgets``, it keeps nothing of the pieces."""
+
+    def __init__(self, network, *, loaded=True, forgets=False):
+        self.spec = LinkSpec(plan=plan_network(network, storage="ram"), build_hash=HASH)
+        image = weight_image(self.spec.plan)
+        self.memories = [bytearray(words) for _, words in image.memories]
+        self.sizes, self.shape = [size for size, _ in image.memories], image.shape
+        self.loaded, self.forgets, self.pieces = loaded, forgets, 0
+
+    @property
+    def crc(self):
+        return zlib.crc32(self.shape + b"".join(self.memories)).to_bytes(4, "little")
+
+    def __call__(self, payload, count):
+        command, body = payload[0] & 15, payload[1:]
+        info = bytearray(self.spec.info())
+        info[24], info[-4:] = self.loaded, self.crc
+        if command == LOAD:
+            at = int.from_bytes(body[1:4], "little") * self.sizes[body[0]]
+            self.loaded, self.pieces = False, self.pieces + 1
+            if not self.forgets:
+                self.memories[body[0]][at : at + len(body) - 4] = body[4:]
+        if command == VERIFY:
+            self.loaded = self.crc == body
+        answer = {INFO: bytes(info), LOAD: b"", VERIFY: self.crc}[command]
+        return frame(bytes([payload[0] | RESPONSE]) + answer)
+
+
+def image_of(network, storage="ram"):
+    return weight_image(plan_network(network, storage=storage))
+
+
+def test_weights_are_loaded_and_read_back(board, monkeypatch):
+    monkeypatch.setattr("boards.link._PIECE_BYTES", 9)
+    there, image, far = Loadable(small_network()), image_of(small_network(seed=16)), []
+    link, _ = board(there)
+    link.load(image, progress=lambda done, total: far.append((done, total)))
+    assert [bytes(words) for words in there.memories] == [words for _, words in image.memories]
+    assert there.pieces == 4
+    assert far == [(0, 28), (9, 28), (18, 28), (26, 28), (28, 28)]
+    assert (link.info().loaded, link.info().weights_crc) == (True, image.crc)
+    link.check(small_network(), weights=[1, image.crc])
+    with pytest.raises(LinkError, match=r"must be those of small, of checksum 00000001, not [0-9a-f]{8}: see `spike"):
+        link.check(small_network(), weights=[1])
+
+
+def test_a_board_that_is_not_loaded_is_told(board):
+    link, _ = board(Loadable(small_network(), loaded=False))
+    with pytest.raises(LinkError, match=r"^Weights of the board at fake must be loaded first: see `spikeloom load`$"):
+        link.check(small_network())
+
+
+def test_weights_that_are_not_read_back(board):
+    link, _ = board(Loadable(small_network(), forgets=True))
+    image = image_of(small_network(seed=16))
+    with pytest.raises(LinkError, match=f"must read weights of checksum {image.crc:08x} back, not [0-9a-f]{{8}}: load"):
+        link.load(image)
+    assert not link.info().loaded
+
+
+@pytest.mark.parametrize("image", [image_of(small_network("current")), image_of(small_network(), "spram")])
+def test_weights_of_another_shape_are_not_sent(board, image):
+    there = Loadable(small_network())
+    link, _ = board(there)
+    with pytest.raises(LinkError, match=r"^Weights of small must have the shape of the board at fake, "):
+        link.load(image)
+    assert (there.loaded, there.pieces) == (True, 0)
+
+
+def test_a_board_that_takes_no_weights(board):
+    link, serial = board(well)
+    with pytest.raises(LinkError, match=r"^Board at fake must be built with --reloadable or with SPRAM to"):
+        link.load(image_of(small_network()))
+    assert len(serial.requests) == 1
 
 
 def test_port_that_does_not_exist():

@@ -8,7 +8,7 @@ from whole import random_connection, random_shape
 
 from hw.address import Addresser
 from hw.layout import Fields
-from hw.plan import PortPlan
+from hw.port import PortPlan
 from quant.ranges import Range
 
 NAMES = ("address", "value", "tick", "last")

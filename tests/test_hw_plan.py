@@ -200,6 +200,7 @@ def test_sizes_for_reports():
         "sweeps": 5,
         "weight_bits": 3,
         "weight_memory_bits": 3 * 2 * 4 * 3,
+        "storage": "rom",
     }
 
 

@@ -5,7 +5,7 @@ import pytest
 from streams import simulate
 from test_hw_geometry import connection, geometry
 
-from hw.plan import PortPlan
+from hw.port import PortPlan
 from hw.weights import Weights
 from quant.ranges import Range
 

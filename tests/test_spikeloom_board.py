@@ -27,8 +27,8 @@ class FakeLink:
     def info(self):
         return SimpleNamespace(build_hash="ab" * 16, clock_hz=24_000_000)
 
-    def check(self, network, build_hash):
-        self.checked.append((network.name, build_hash))
+    def check(self, network, build_hash, weights):
+        self.checked.append((network.name, build_hash, list(weights)))
 
     def run(self, sample):
         result = golden.run(self.network, sample[np.newaxis])
@@ -47,10 +47,10 @@ SAMPLES = Samples(origin="here", inputs=INPUTS, labels=golden.run(NETWORK, INPUT
 
 def test_a_board_that_answers_as_it_should():
     link, done = FakeLink(NETWORK), []
-    run = run_board(NETWORK, SAMPLES, link, build_hash="ab" * 16, progress=done.append)
+    run = run_board(NETWORK, SAMPLES, link, build_hash="ab" * 16, weights=[7], progress=done.append)
     assert (run.samples, run.mismatches, run.first_difference, run.accuracy) == (12, 0, "", 1.0)
     assert run.cycles == tuple(range(10, 22))
-    assert link.checked == [("handmade", "ab" * 16)]
+    assert link.checked == [("handmade", "ab" * 16, [7])]
     assert done == list(range(1, 13))
     run.check()
     assert json.loads(json.dumps(run.as_dict()))["clock_hz"] == 24_000_000
@@ -86,7 +86,7 @@ def test_spike_counts_of_a_network_that_stops_early_are_not_compared():
 
 def test_a_board_with_something_else_is_refused():
     link = FakeLink(NETWORK)
-    link.check = lambda network, build_hash: (_ for _ in ()).throw(LinkError("Board must hold build x"))
+    link.check = lambda *_: (_ for _ in ()).throw(LinkError("Board must hold build x"))
     with pytest.raises(LinkError, match=r"^Board must hold build x$"):
         run_board(NETWORK, SAMPLES, link)
     assert link.sent == 0

@@ -1,4 +1,4 @@
-"""Verbs around a board, and what is known: flash, run, report, boards."""
+"""Verbs around a board, and what is known: flash, load, run, report, boards."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,18 +13,21 @@ from ..options import (
     LanesText,
     Model,
     Out,
+    Reloadable,
     Smallest,
+    SpramText,
     TargetLatency,
+    design_options,
     integers_of,
     samples_of,
-    sizes_for,
+    storage_of,
     workspace_of,
 )
 from ..screen import Screen
 from ..source import UsageError, find_source
 from ..workspace import REPORT_FILE, read_report
 
-__all__ = ["boards", "flash", "report", "run"]
+__all__ = ["boards", "flash", "load", "report", "run"]
 
 
 def flash(
@@ -49,6 +52,39 @@ def flash(
         result = flash_board(bitstream_place(place, board), board, permanent=permanent, dry_run=dry_run)
     words = {"bitstream": result.bitstream, "command": result.shell, "done": "yes" if result.done else "dry run"}
     screen.show(result.as_dict(), facts(f"Flash of {result.board}", words))
+    if result.to_load:
+        screen.say("Weights must be loaded now, and after every configuration: see spikeloom load")
+
+
+def load(
+    model: Model,
+    port: Annotated[str, typer.Option("--port", "-p", help="Serial port of the board.")],
+    build: Annotated[
+        Path | None, typer.Option("--build", help="Folder of the build that is on the board; default: MODEL's own.")
+    ] = None,
+    board: Annotated[str | None, typer.Option("--board", "-b", help="Of MODEL's builds, the one for this.")] = None,
+    baud: Annotated[int | None, typer.Option("--baud", help="As built.")] = None,
+    data: Data = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Load weights into a board that was built with --reloadable or --spram."""
+    from boards.link import DEFAULT_BAUD, Link
+
+    from ..board import bitstream_place
+    from ..loading import built_image, load_board
+    from ..tables import facts
+
+    screen = Screen(as_json=as_json)
+    source = find_source(model)
+    workspace = workspace_of(source, out)
+    network = integers_of(source, workspace, screen, data)
+    image = built_image(network, bitstream_place(str(workspace.folder), board) if build is None else build)
+    with screen.progress() as advance, Link(port, baud=DEFAULT_BAUD if baud is None else baud) as link:
+        result = load_board(image, link, progress=lambda done, total: advance("Loading weights", done, total))
+    workspace.record(network, "load", result.as_dict())
+    words = {"weights": f"{result.bytes} bytes", "checksum": f"{result.weights_crc:08x}, read back"}
+    screen.show(result.as_dict(), facts(f"{result.network} at {result.port}", words))
 
 
 def run(
@@ -60,6 +96,8 @@ def run(
     lanes: LanesText = None,
     smallest: Smallest = False,
     target_latency: TargetLatency = None,
+    reloadable: Reloadable = False,
+    spram: SpramText = None,
     samples: Annotated[int | None, typer.Option("--samples", help="So many; default: 100, or all of a file.")] = None,
     inputs: Inputs = None,
     data: Data = None,
@@ -70,7 +108,8 @@ def run(
     from boards.link import DEFAULT_BAUD, Link
     from sim.board import simulated_board
 
-    from ..board import built_hash, run_board
+    from ..board import run_board
+    from ..loading import known_weights
     from ..tables import board_run_table
 
     if simulate == (port is not None):
@@ -82,20 +121,30 @@ def run(
     chosen = samples_of(source, inputs=inputs, data=data, count=count)
     network = integers_of(source, workspace, screen, data)
     if simulate:
-        sizes, _ = sizes_for(network, board, screen, lanes=lanes, smallest=smallest, target=target_latency, data=data)
+        storage = storage_of(network, reloadable=reloadable, spram=spram)
+        hardware, _ = design_options(
+            network, board, screen, lanes=lanes, storage=storage, smallest=smallest, target=target_latency, data=data
+        )
     with screen.progress() as advance, ExitStack() as stack:
+        place = str(port)
+        build_hash: str | None
         if simulate:
             advance("Compiling the simulated board", 0, 1)
-            simulated = stack.enter_context(simulated_board(network, **sizes))
-            place, build_hash = simulated.port, simulated.build_hash
-        else:
-            place, build_hash = str(port), built_hash(network, workspace, board) or ""
+            simulated = stack.enter_context(simulated_board(network, **hardware))
+            place = simulated.port
         link = stack.enter_context(Link(place, baud=DEFAULT_BAUD if baud is None else baud))
+        if simulate:
+            build_hash, weights = simulated.build_hash, [simulated.image.crc]
+            if link.info().image_bytes:
+                link.load(simulated.image, progress=lambda done, total: advance("Loading weights", done, total))
+        else:
+            build_hash, weights = known_weights(network, workspace, link.info(), board)
         result = run_board(
             network,
             chosen,
             link,
-            build_hash=build_hash or None,
+            build_hash=build_hash,
+            weights=weights,
             progress=lambda done: advance("Running on the board", done, len(chosen)),
         )
     workspace.record(network, "run", result.as_dict())

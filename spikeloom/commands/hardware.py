@@ -16,13 +16,16 @@ from ..options import (
     Out,
     PlanBoard,
     RandomInputs,
+    Reloadable,
     Smallest,
+    SpramText,
     TargetLatency,
+    design_options,
     integers_of,
     lanes_of,
     plan_for,
     samples_of,
-    sizes_for,
+    storage_of,
     workspace_of,
 )
 from ..screen import Screen
@@ -66,6 +69,8 @@ def generate(
     smallest: Smallest = False,
     target_latency: TargetLatency = None,
     early_stop: EarlyStop = True,
+    reloadable: Reloadable = False,
+    spram: SpramText = None,
     data: Data = None,
     out: Out = None,
     as_json: Json = False,
@@ -78,11 +83,19 @@ def generate(
     source = find_source(model)
     workspace = workspace_of(source, out)
     network = integers_of(source, workspace, screen, data)
-    sizes, choice = sizes_for(
-        network, board, screen, lanes=lanes, smallest=smallest, target=target_latency, early_stop=early_stop, data=data
+    hardware, choice = design_options(
+        network,
+        board,
+        screen,
+        lanes=lanes,
+        storage=storage_of(network, reloadable=reloadable, spram=spram),
+        smallest=smallest,
+        target=target_latency,
+        early_stop=early_stop,
+        data=data,
     )
     with screen.busy("Generating"):
-        design = pipeline.generate(network, workspace, early_stop=early_stop, **sizes)
+        design = pipeline.generate(network, workspace, early_stop=early_stop, **hardware)
     values = pipeline.design_values(design, workspace)
     plans = [] if choice is None else [choice.as_dict()]
     if plans:
@@ -116,6 +129,8 @@ def cosim(
     smallest: Smallest = False,
     target_latency: TargetLatency = None,
     early_stop: EarlyStop = True,
+    reloadable: Reloadable = False,
+    spram: SpramText = None,
     inputs: Inputs = None,
     at_random: RandomInputs = False,
     data: Data = None,
@@ -141,12 +156,20 @@ def cosim(
         "resume": resume,
     }
     network = integers_of(source, workspace, screen, data)
-    sizes, _ = sizes_for(
-        network, board, screen, lanes=lanes, smallest=smallest, target=target_latency, early_stop=early_stop, data=data
+    hardware, _ = design_options(
+        network,
+        board,
+        screen,
+        lanes=lanes,
+        storage=storage_of(network, reloadable=reloadable, spram=spram),
+        smallest=smallest,
+        target=target_latency,
+        early_stop=early_stop,
+        data=data,
     )
     with screen.progress() as advance:
         report = pipeline.cosim(
-            network, chosen, workspace, early_stop=early_stop, resumable=True, progress=advance, **options, **sizes
+            network, chosen, workspace, early_stop=early_stop, resumable=True, progress=advance, **options, **hardware
         )
     screen.show(report.as_dict(), cosim_table(report))
     report.check()
@@ -172,6 +195,8 @@ def build(
     smallest: Smallest = False,
     target_latency: TargetLatency = None,
     early_stop: EarlyStop = True,
+    reloadable: Reloadable = False,
+    spram: SpramText = None,
     cache: Annotated[bool, typer.Option(help="Take what was built before of the same.")] = True,
     data: Data = None,
     out: Out = None,
@@ -191,6 +216,7 @@ def build(
         options["baud"] = baud
     network = integers_of(source, workspace, screen, data)
     steering: dict[str, Any] = {"smallest": smallest, "target": target_latency, "clock": clock}
+    steering["storage"] = storage_of(network, reloadable=reloadable, spram=spram)
     choice = plan_for(network, board, screen, lanes=lanes, early_stop=early_stop, data=data, **steering)
     with screen.progress() as advance:
 
