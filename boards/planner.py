@@ -1,6 +1,6 @@
 """Planner: how many lanes each core gets, from what fires and from what the chip has."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from hw.plan import MAX_UNITS, CorePlan, NetworkPlan, plan_network
@@ -160,9 +160,7 @@ class _Search:
         lanes = dict(first.lanes)
         for core in first.plan.cores:
             if core.name in free:
-                widths = [1, *_widths(core.shape[0], 1)[:_NEAR]]
-                made = {width: self._made(first, core.name, width) for width in widths}
-                lanes[core.name] = min(widths, key=lambda width: (self.parts(made[width])["block_rams"], width))
+                lanes[core.name] = self._best(first, core, lambda made: self.parts(made)["block_rams"])
         return self.trial(lanes, first.units)
 
     def with_sprams(self, first: _Trial, free: list[str]) -> _Trial:
@@ -174,7 +172,8 @@ class _Search:
             if core.name not in free or storage[core.name] == "spram":
                 continue
             self.storage = storage | {core.name: "spram"}
-            other = self.trial({**trial.lanes, core.name: 1}, trial.units)
+            lanes = self._best(trial, core, lambda made: self.parts(made)["sprams"])
+            other = self.trial({**trial.lanes, core.name: lanes}, trial.units)
             if other.plan.sprams > self.board.sprams:
                 continue
             trial, storage = other, self.storage
@@ -183,10 +182,14 @@ class _Search:
         self.storage = before
         return first
 
-    def _made(self, trial: _Trial, name: str, lanes: int) -> CorePlan:
-        """A core with other lanes."""
-        plan = self.plan({**trial.lanes, name: lanes}, trial.units)
-        return next(core for core in plan.cores if core.name == name)
+    def _best(self, trial: _Trial, core: CorePlan, cost: Callable[[CorePlan], int]) -> int:
+        """Lanes with which a core costs least; of those, the fewest."""
+
+        def made(lanes: int) -> CorePlan:
+            plan = self.plan({**trial.lanes, core.name: lanes}, trial.units)
+            return next(item for item in plan.cores if item.name == core.name)
+
+        return min([1, *_widths(core.shape[0], 1)], key=lambda lanes: (cost(made(lanes)), lanes))
 
     def choice(self, trial: _Trial, reason: str) -> Choice:
         """A trial with everything that is to be told of it."""

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
 
-from quant.graph import Synapses
+from quant.graph import Shape, Synapses
 from quant.ranges import Range, fan_in
 
 from .geometry import Geometry
@@ -131,12 +132,7 @@ class PortPlan:
     @property
     def reach(self) -> Range:
         """Range of what all events of a step add to a neuron: whatever the weights, if they can be loaded."""
-        connection, source = self.connection, self.geometry.source
-        if not self.writable:
-            return fan_in(connection, source, self.values)
-        extremes = [np.full(connection.weights.shape, bound) for bound in (self.weight.low, self.weight.high)]
-        low, high = (fan_in(replace(connection, weights=item), source, self.values) for item in extremes)
-        return low | high
+        return _reach(self.connection, self.geometry.source, self.values, self.weight if self.writable else None)
 
     @property
     def writable(self) -> bool:
@@ -174,3 +170,16 @@ class PortPlan:
     def sprams(self) -> int:
         """SPRAMs that it takes: none of two connections share one, for it reads one word a cycle."""
         return self.banks * -(-self.width // SPRAM_BITS) if self.storage == "spram" else 0
+
+
+@lru_cache(maxsize=64)
+def _reach(connection: Synapses, source: Shape, values: Range, weight: Range | None) -> Range:
+    """What all events of a step add to a neuron: with the connection's weights, or with any within ``weight``.
+
+    Plans that are compared have the same connections.
+    """
+    if weight is None:
+        return fan_in(connection, source, values)
+    extremes = [np.full(connection.weights.shape, bound) for bound in (weight.low, weight.high)]
+    low, high = (fan_in(replace(connection, weights=item), source, values) for item in extremes)
+    return low | high
