@@ -69,7 +69,9 @@ def test_the_busiest_core_gets_the_lanes():
     assert calm.lanes["l1"] > 4 * calm.lanes["l0"]
 
 
-def test_a_plan_ends_with_a_full_row():
+def test_a_plan_ends_with_a_full_row(monkeypatch):
+    # For the throughput alone: no latency is worth more lanes.
+    monkeypatch.setattr(planner, "_WORTH", 1)
     model = network(16, 8, 4)
     choice = choose(model, ULX3S, activity(model, input=16, l0=1, l1=1))
     assert cores(choice)["l0"] == (8, 1)

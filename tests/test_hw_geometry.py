@@ -96,6 +96,7 @@ def test_operations_of_events_are_the_connection_of_every_kind(seed):
 @given(geometries())
 @settings(deadline=None, max_examples=100)
 def test_rows_and_words_are_there_and_counted(made):
+    assert made.depth == len(made.words)
     for neuron in range(prod(made.source)):
         operations = walk(made, neuron)
         assert len(operations) == made.operations[neuron]
