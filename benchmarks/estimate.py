@@ -20,11 +20,11 @@ from quant.ir import Connection, Decay, Input, Network, Population, Readout
 from spikeloom.pipeline import quantized
 from spikeloom.source import find_source
 
-from .table import Measurement, show
+from .table import Measurement
 
 __all__ = ["Design", "designs", "measurements", "pack"]
 
-COMMAND = "python -m benchmarks.estimate"
+COMMAND = "python -m benchmarks estimate_logic_error"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +140,3 @@ def measurements() -> list[Measurement]:
             command=COMMAND,
         ),
     ]
-
-
-if __name__ == "__main__":
-    show(measurements())

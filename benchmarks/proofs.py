@@ -48,7 +48,7 @@ def mnist() -> Iterator[Measurement]:
     """All test images of MNIST through 784-512-10."""
     network, inputs = recipe("mnist-lif-512")
     report = cosimulate(network, inputs, lanes=_MNIST_LANES)
-    command = "python -m benchmarks mnist_10k"
+    command = "python -m benchmarks mismatches_mnist_10k"
     seen = f"{report.samples:,} images, {report.spikes:,} spikes and {report.membranes:,} membranes compared"
     yield Measurement(
         id="mismatches_mnist_10k",

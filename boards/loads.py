@@ -74,7 +74,8 @@ def core_load(core: CorePlan, activity: Activity) -> Load:
     if core.aside:
         # A tick takes a cycle; of a sweep, and what it waits for, only what is longer than the next step's rows.
         added += ticks
-        longer = np.maximum((core.sweeps + core.cooldown - 1) * activity.running - rows, 0)
+        span = core.sweeps + core.cooldown if core.cooldown else core.sweeps - 1
+        longer = np.maximum(span * activity.running - rows, 0)
         swept, idle = int(longer.sum()), 0
     return Load(
         name=core.name,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from hw.plan import MAX_UNITS, CorePlan, NetworkPlan, plan_network
 from hw.port import BLOCK_RAMS
+from quant.errors import NetworkError
 from quant.graph import INPUT
 from quant.ir import Network
 
@@ -39,6 +40,7 @@ def choose(
     activity: Activity,
     *,
     lanes: Lanes = None,
+    units: Lanes = None,
     target_cycles: float | None = None,
     smallest: bool = False,
     early_stop: bool = True,
@@ -48,8 +50,7 @@ def choose(
 
     It begins with a lane and a neuron unit a core. The core that limits the throughput gets the next lanes that save it
     a row, or twice the units, whichever saves more cycles for its logic, until nothing is gained or nothing more fits.
-    Then others get more, as long as a sample alone is answered sooner. A core whose lanes were given has the units that
-    go with them.
+    Then others get more, as long as a sample alone is answered sooner.
 
     Parameters
     ----------
@@ -58,6 +59,8 @@ def choose(
     activity : Activity
     lanes : int or mapping of str to int, optional
         What the user has chosen: of all cores, or of some by name.
+    units : int or mapping of str to int, optional
+        Neuron units of cores whose lanes were given. Default: those that go with the lanes.
     target_cycles : float, optional
         Latency that is short enough: no more lanes than that takes.
     smallest : bool
@@ -68,7 +71,7 @@ def choose(
     Raises
     ------
     FitError
-        If not even one lane a core fits: what is short, by how much, and what would help.
+        If nothing fits: what is short, by how much, and what would help.
     TargetError
         If the latency cannot be reached.
     NetworkError
@@ -78,13 +81,19 @@ def choose(
     names = [core.name for core in search.plan(1).cores]
     given = dict(lanes) if isinstance(lanes, Mapping) else {} if lanes is None else dict.fromkeys(names, lanes)
     free = [name for name in names if name not in given]
+    of_units = dict.fromkeys(given, units) if isinstance(units, int) else dict(units or {})
+    for name in of_units:
+        if name not in given:
+            raise NetworkError(f"Units must be of cores whose lanes are given, not of {name}")
     first = search.trial(
-        {**dict.fromkeys(free, 1), **given}, {**dict.fromkeys(free, 1), **dict.fromkeys(given, MAX_UNITS)}
+        {**dict.fromkeys(free, 1), **given},
+        {**dict.fromkeys(free, 1), **dict.fromkeys(given, MAX_UNITS), **of_units},
     )
     if not free:
         return search.choice(first, "lanes are as they were given")
     if first.short:
-        first = search.packed(first, free)
+        packed = search.packed(first, free)
+        first = first if packed.short else packed
     if first.short and board.sprams:
         first = search.with_sprams(first, free)
     if first.short:
@@ -342,7 +351,7 @@ def _misfit(search: _Search, trial: _Trial) -> str:
         " or ".join(way for way in ways if way) or "fewer neurons would help; no board that is known is large enough"
     )
     return (
-        f"Network {search.network.name} does not fit {board.title}, even with one lane a core: {trial.short}, by the "
+        f"Network {search.network.name} does not fit {board.title}, whatever its lanes: {trial.short}, by the "
         f"estimate; {helps}"
     )
 

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from benchmarks import datapath
-from benchmarks.table import Measurement, merge, show
+from benchmarks.__main__ import GROUPS, main
+from benchmarks.table import RESULTS, Measurement, merge, show
 
 
 @pytest.mark.parametrize(("density", "useful"), [(0.1, 0.95), (0.01, 0.7)])
@@ -34,3 +35,17 @@ def test_measurements_are_merged_by_id_and_shown(tmp_path, capsys):
     assert "1,234.5" in shown
     assert "0.875" in shown
     assert "a peer 7" in shown
+
+
+def test_every_id_has_one_group_and_results_name_them():
+    ids = [name for _, names in GROUPS.values() for name in names]
+    assert len(set(ids)) == len(ids)
+    if RESULTS.exists():
+        written = json.loads(RESULTS.read_text())
+        assert {item["id"] for item in written} <= set(ids)
+        assert all(item["command"].split()[-1] in ids for item in written)
+
+
+def test_refuses_an_id_that_there_is_not():
+    with pytest.raises(SystemExit, match=r"Benchmark must be one of cycles_dense_10pct, .*, not 'speed'"):
+        main(["speed"])

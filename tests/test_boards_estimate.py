@@ -118,5 +118,6 @@ def test_the_whole_is_the_sum_of_its_parts(family):
     assert estimate(plan, family) == total_of(parts, family)
     assert {board.family for board in BOARDS.values()} == set(COSTS) == set(FAMILIES)
     for part in parts:
-        assert set(part) <= set(COSTS[family]) | {"block_rams", "dsps", "tables"}
-    assert Estimate(logic_cells=1, block_rams=2, dsps=3).as_dict() == {"logic_cells": 1, "block_rams": 2, "dsps": 3}
+        assert set(part) <= set(COSTS[family]) | {"block_rams", "dsps", "sprams", "tables"}
+    expected = {"logic_cells": 1, "block_rams": 2, "dsps": 3, "sprams": 0}
+    assert Estimate(logic_cells=1, block_rams=2, dsps=3).as_dict() == expected

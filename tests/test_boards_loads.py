@@ -106,7 +106,7 @@ def busy(model, **events):
 
 def test_cycles_of_a_core_worked_by_hand():
     model = network(8, 6, 4)
-    plan = plan_network(model, lanes=2)
+    plan = plan_network(model, lanes=2, overlap=False)
     activity = busy(model, input=3, l0=5, l1=1)
     # l0: 3 events of 3 rows, 6 words; then 1 more cycle until the next sweep may begin, which the events fill.
     assert core_load(plan.cores[0], activity) == Load(name="l0", events=12, accumulate=36, sweep=24, wait=0, send=4 * 6)
@@ -115,6 +115,21 @@ def test_cycles_of_a_core_worked_by_hand():
     calm = core_load(plan.cores[1], busy(model, input=3, l0=1, l1=0))
     assert (calm.accumulate, calm.sweep, calm.wait) == (8, 16, 4)
     assert plan.cores[1].cooldown == 3
+
+
+def test_cycles_of_a_core_that_sets_its_sums_aside():
+    model = network(8, 6, 4)
+    core = plan_network(model, lanes=2).cores[1]
+    assert (core.aside, core.rows, core.sweeps, core.cooldown) == (True, 2, 4, 3)
+    # 5 events of 2 rows and the tick: longer than 4 words, 3 cycles to wait, and the tick.
+    load = core_load(core, busy(model, input=3, l0=5, l1=1))
+    assert (load.accumulate, load.sweep, load.wait, load.cycles) == (44, 0, 0, 44)
+    calm = core_load(core, busy(model, input=3, l0=1, l1=0))
+    assert (calm.accumulate, calm.sweep, calm.wait, calm.cycles) == (12, 20, 0, 4 * (4 + 3 + 1))
+    # 16 words: the tick is in the cycle of the last.
+    long = plan_network(network(8, 16, 4), lanes=16, units=1).cores[0]
+    assert (long.aside, long.sweeps, long.cooldown) == (True, 16, 0)
+    assert core_load(long, busy(network(8, 16, 4), input=2, l0=0, l1=0)).cycles == 4 * 16
 
 
 def test_a_population_that_is_heard_a_step_later():

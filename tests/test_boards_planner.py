@@ -73,7 +73,7 @@ def test_a_plan_ends_with_a_full_row(monkeypatch):
     # For the throughput alone: no latency is worth more lanes.
     monkeypatch.setattr(planner, "_WORTH", 1)
     model = network(16, 8, 4)
-    choice = choose(model, ULX3S, activity(model, input=16, l0=1, l1=1))
+    choice = choose(model, ICEBREAKER, activity(model, input=16, l0=1, l1=1))
     assert cores(choice)["l0"] == (8, 1)
     assert choice.reason == "l0 takes longest, and has a lane for every channel of a place"
 
@@ -129,7 +129,7 @@ def test_cores_of_a_loop_grow_together():
     # Each waits for the other in every step: no part is busy all the time.
     assert choice.interval > 1.3 * max(load.cycles for load in choice.loads)
     assert choice.reason.startswith("cores of a loop wait for each other; l")
-    assert choice.reason.endswith(" takes longest, and has a lane for every channel of a place")
+    assert choice.reason.endswith(" takes longest, and its spikes leave one a cycle")
 
 
 def test_the_smallest():
@@ -178,9 +178,9 @@ def test_the_same_every_time_and_again_from_its_lanes():
     model = network(96, 96, 10)
     first, second = (choose(model, ICEBREAKER, assumed(model)) for _ in range(2))
     assert first.as_dict() == second.as_dict()
-    again = choose(model, ICEBREAKER, assumed(model), lanes=first.lanes)
+    again = choose(model, ICEBREAKER, assumed(model), lanes=first.lanes, units=first.units)
     assert (again.expected, again.interval, again.latency) == (first.expected, first.interval, first.latency)
-    made = plan_network(model, lanes=first.lanes)
+    made = plan_network(model, **first.options)
     assert [(core.lanes, core.units) for core in made.cores] == [(core.lanes, core.units) for core in first.plan.cores]
     json.dumps(first.as_dict(), allow_nan=False)
 
@@ -200,14 +200,40 @@ def test_a_plan_tells_its_parts():
 
 def test_what_is_short_and_what_would_help():
     model = network(256, 64, 10, bits=10)
+    board = replace(ICEBREAKER, sprams=0)
     with pytest.raises(FitError) as caught:
-        choose(model, ICEBREAKER, assumed(model))
-    blocks = estimate(plan_network(model, lanes=1), "ice40").block_rams
+        choose(model, board, assumed(model))
+    blocks = int(str(caught.value).split(" of 30)")[0].split("(")[-1])
+    assert 30 < blocks <= estimate(plan_network(model, lanes=1), "ice40").block_rams
     bits = next(bits for bits in range(9, 1, -1) if fits(narrowed(model, bits)))
     assert str(caught.value) == (
-        f"Network hand does not fit iCEBreaker, even with one lane a core: {blocks - 30} block RAMs too few "
+        f"Network hand does not fit iCEBreaker, whatever its lanes: {blocks - 30} block RAMs too few "
         f"({blocks} of 30), by the estimate; {bits} weight bits would fit or board ulx3s-12f would do"
     )
+
+
+def test_weights_go_into_spram_where_block_ram_has_no_room():
+    model = network(256, 64, 10, bits=10)
+    choice = choose(model, ICEBREAKER, assumed(model))
+    assert choice.storage == {"l0": "spram", "l1": "rom"}
+    assert choice.plan.sprams == choice.expected.sprams <= ICEBREAKER.sprams
+    assert choice.expected.block_rams <= 30
+    assert choose(model, ULX3S, assumed(model)).storage == {"l0": "rom", "l1": "rom"}
+
+
+def test_units_are_given_with_lanes():
+    model = network(64, 64, 10)
+    choice = choose(model, ULX3S, assumed(model), lanes={"l0": 16}, units={"l0": 2})
+    assert next((core.lanes, core.units) for core in choice.plan.cores) == (16, 2)
+    with pytest.raises(NetworkError, match=r"^Units must be of cores whose lanes are given, not of l1$"):
+        choose(model, ULX3S, assumed(model), lanes={"l0": 16}, units={"l1": 2})
+
+
+def test_registers_are_spent_on_sums_set_aside_where_they_are_cheap():
+    model = network(64, 64, 10)
+    for board, aside in ((ICEBREAKER, False), (ULX3S, True)):
+        choice = choose(model, board, assumed(model), lanes=64)
+        assert choice.plan.cores[0].aside == choice.sizes["overlap"] == aside
 
 
 def narrowed(model, bits):

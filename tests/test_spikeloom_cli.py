@@ -466,7 +466,7 @@ def test_a_network_that_does_not_fit(spikeloom, tmp_path):
     found = spikeloom("build", "large.npz")
     assert (found.code, found.out) == (2, "")
     assert found.err.endswith(
-        "Network tiny does not fit iCEBreaker, even with one lane a core: 61 block RAMs too few (91 of 30), by the "
+        "Network tiny does not fit iCEBreaker, whatever its lanes: 61 block RAMs too few (91 of 30), by the "
         "estimate; board ulx3s-12f would do\n"
     )
     found = spikeloom("build", "large.npz", "--lanes", 8)
