@@ -49,8 +49,6 @@ class Spram(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        if self.depth > SPRAM_WORDS:
-            raise ValueError(f"Depth of an SPRAM must be at most {SPRAM_WORDS} words, not {self.depth}")
         if platform is None:
             m.submodules.words = words = Ram(width=self.width, depth=self.depth, init=self.init)
             m.d.comb += [
