@@ -42,8 +42,6 @@ class Spram(wiring.Component):
     """
 
     def __init__(self, *, width: int, depth: int, init: Sequence[int] = ()):
-        if depth > SPRAM_WORDS:
-            raise ValueError(f"Depth of an SPRAM must be at most {SPRAM_WORDS} words, not {depth}")
         self.width = width
         self.depth = depth
         self.init = list(init)

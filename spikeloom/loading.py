@@ -73,9 +73,11 @@ def built_image(network: Network, build: Path) -> "WeightImage":
         raise UsageError(f"Folder {folder} must hold a build, with its {REPORT}") from None
     if shape is None:
         raise UsageError(f"Build in {folder} must be made with --reloadable or --spram so that weights can be loaded")
-    for name in ("lanes", "storage"):
-        if isinstance(options[name], dict):
-            options[name] = {key: value for key, value in options[name].items() if key in (*network.order, "scores")}
+    # A core that this network has not is a difference, and no wrong option.
+    cores = [core.name for core in plan_network(network).cores]
+    for name, wanted in options.items():
+        if isinstance(wanted, dict):
+            options[name] = {core: value for core, value in wanted.items() if core in cores}
     plan = plan_network(network, **options)
     difference = first_difference(json.loads(json.dumps(describe_shape(plan))), shape)
     if difference:

@@ -219,6 +219,7 @@ def place(memory, word, data=b""):
         (bytes([VERIFY, 1, 2, 3]), Fault.LENGTH),
         (bytes([VERIFY, 1, 2, 3, 4, 5]), Fault.LENGTH),
         (bytes([VERIFY, *range(9)]), Fault.LENGTH),
+        (bytes([VERIFY, *range(12)]), Fault.LENGTH),
         (bytes([VERIFY]), Fault.LENGTH),
     ],
 )

@@ -8,7 +8,7 @@ from streams import clock_in, simulate
 
 from boards.tools import ToolError, find_tool
 from hw.port import BLOCK_RAMS, SPRAM_WORDS, BlockRam
-from hw.store import Spram, Store
+from hw.store import Store
 
 WORDS = [(index * 37 + 5) % 256 for index in range(21)]
 
@@ -58,11 +58,6 @@ def test_words_that_were_written(storage, bank_words):
 def test_spram_of_a_simulation_may_hold_its_words_from_the_start():
     store = Store(width=8, init=WORDS, storage="spram", bank_words=16, preloaded=True)
     assert reads(store, list(range(21))) == WORDS
-
-
-def test_spram_of_another_depth():
-    with pytest.raises(ValueError, match=r"^Depth of an SPRAM must be at most 16384 words, not 16385$"):
-        Spram(width=16, depth=SPRAM_WORDS + 1)
 
 
 @pytest.mark.parametrize(
