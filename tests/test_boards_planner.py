@@ -11,6 +11,7 @@ from boards.estimate import Estimate, estimate
 from boards.planner import LOGIC_SHARE, TargetError, choose, shortage
 from boards.usage import FitError
 from hw.plan import plan_network
+from hw.port import BLOCK_RAMS
 from quant.errors import NetworkError
 from quant.ir import Connection, Input, Network, Population, Readout
 
@@ -108,7 +109,8 @@ def test_a_plan_ends_with_the_board():
 
 
 def fits(model):
-    return not shortage(estimate(plan_network(model, lanes=1), "ice40"), ICEBREAKER)
+    made = plan_network(model, lanes=1, overlap=False, block_ram=BLOCK_RAMS["ice40"])
+    return not shortage(estimate(made, "ice40"), ICEBREAKER)
 
 
 def test_other_cores_get_lanes_as_long_as_a_sample_is_answered_sooner():
@@ -204,7 +206,7 @@ def test_what_is_short_and_what_would_help():
     with pytest.raises(FitError) as caught:
         choose(model, board, assumed(model))
     blocks = int(str(caught.value).split(" of 30)")[0].split("(")[-1])
-    assert 30 < blocks <= estimate(plan_network(model, lanes=1), "ice40").block_rams
+    assert 30 < blocks <= estimate(plan_network(model, lanes=1, block_ram=BLOCK_RAMS["ice40"]), "ice40").block_rams
     bits = next(bits for bits in range(9, 1, -1) if fits(narrowed(model, bits)))
     assert str(caught.value) == (
         f"Network hand does not fit iCEBreaker, whatever its lanes: {blocks - 30} block RAMs too few "
