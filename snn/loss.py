@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from quant.errors import NetworkError
 
-__all__ = ["DECODERS", "divergence", "excess_rate", "logits_of", "loss_of"]
+__all__ = ["DECODERS", "excess_rate", "logits_of", "loss_of"]
 
 DECODERS = (
     "count",
@@ -70,22 +70,6 @@ _REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "membrane_sum": lambda totals: totals.sum(0),
     "membrane_max": lambda totals: totals.amax(0),
 }
-
-
-def divergence(spikes: Tensor, wanted: Tensor, *, decoder: str, gain: float, base: float = 2.0) -> Tensor:
-    """Kullback-Leibler divergence of the classes' probabilities from those of a teacher (Hinton et al., 2015).
-
-    Parameters
-    ----------
-    spikes, wanted : Tensor, (T, B, classes)
-        Output of the network, and of its teacher.
-    decoder, gain, base
-        As of :func:`logits_of`, for both.
-    """
-    mine, its = (
-        functional.log_softmax(logits_of(item, decoder, gain=gain, base=base), dim=1) for item in (spikes, wanted)
-    )
-    return functional.kl_div(mine, its, reduction="batchmean", log_target=True)
 
 
 def excess_rate(spikes: Tensor, rate: float) -> Tensor:

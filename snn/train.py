@@ -22,7 +22,7 @@ from .build import build, surrogate_of
 from .datasets import Dataset, load
 from .encode import Encoder
 from .export import to_float
-from .loss import divergence, loss_of
+from .loss import loss_of
 from .memory import keep_memory
 from .qat import IntegerTwin
 from .recipes import Recipe, SpideRecipe, SurrogateRecipe
@@ -37,8 +37,6 @@ Report = Callable[[str, int, int, float, float], None]
 
 _BATCH = 1000
 _CALIBRATION, _RAILS = 1000, 500
-# Weights of 8 bits are as good as real numbers.
-_TEACHER_BITS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +185,6 @@ def with_integers(
 ) -> FloatNetwork:
     """A float network trained on with the integers that it quantizes to, on their grid."""
     twin = twin_of(model, recipe, data)
-    teacher = twin_of(model, replace(recipe, weight_bits=_TEACHER_BITS), data).eval() if recipe.qat_distill else None
     fit(
         twin,
         twin,
@@ -198,7 +195,6 @@ def with_integers(
         lr=recipe.qat_lr,
         seed=seed,
         average=recipe.qat_average,
-        teacher=teacher,
         report=report,
     )
     return small(twin.to_float())
@@ -228,14 +224,12 @@ def fit(
     lr: float,
     seed: int,
     average: float = 0.0,
-    teacher: Forward | None = None,
     report: Report | None = None,
 ) -> None:
     """Train the parameters of ``module`` so that ``forward`` classifies ``samples``.
 
-    ``forward`` takes inputs to the spikes (T, B, N) of every population, the output's last; so does ``teacher``, whose
-    answers are asked for beside the labels, by the recipe's ``qat_distill``. With ``average``, the parameters become
-    their running mean in the end: see :class:`snn.recipes.SurrogateRecipe`.
+    ``forward`` takes inputs to the spikes (T, B, N) of every population, the output's last. With ``average``, the
+    parameters become their running mean in the end: see :class:`snn.recipes.SurrogateRecipe`.
     """
     keep_memory()
     random = np.random.default_rng(seed)
@@ -267,13 +261,6 @@ def fit(
                 rate=recipe.rate,
                 sparsity=recipe.sparsity,
             )
-            if teacher is not None:
-                with torch.no_grad():
-                    wanted = teacher(inputs)[-1]
-                apart = divergence(
-                    spikes[-1], wanted, decoder=recipe.decoder, gain=recipe.loss_gain, base=recipe.decoder_base
-                )
-                loss = (1 - recipe.qat_distill) * loss + recipe.qat_distill * apart
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             if recipe.clip:

@@ -1,14 +1,12 @@
 """Decoders against numbers worked by hand."""
 
-import math
-
 import pytest
 import torch
 from torch.nn import functional
 
 from quant.errors import NetworkError
 from snn.layers import Linear, Vote
-from snn.loss import DECODERS, divergence, logits_of, loss_of
+from snn.loss import DECODERS, logits_of, loss_of
 
 # One sample, two neurons, four steps: spikes of steps 1 and 3, and of step 2.
 SPIKES = torch.tensor([[0.0, 0.0], [1, 0], [0, 1], [1, 0]])[:, None]
@@ -71,11 +69,3 @@ def test_wrong_use():
         Vote(0)
     with pytest.raises(NetworkError, match=r"^Voters must divide the 7 neurons, not be 2$"):
         Vote(2)(torch.zeros(1, 7))
-
-
-def test_divergence_by_hand():
-    """Two classes, probabilities 3/4 and 1/4 where the teacher has a half each: log(2/3)/2 + log(2)/2."""
-    mine, wanted = torch.tensor([[[math.log(3.0), 0.0]]]), torch.zeros(1, 1, 2)
-    found = divergence(mine, wanted, decoder="membrane", gain=1.0)
-    assert found == pytest.approx((math.log(2 / 3) + math.log(2)) / 2, abs=1e-6)
-    assert divergence(wanted, wanted, decoder="membrane", gain=3.0) == pytest.approx(0, abs=1e-7)

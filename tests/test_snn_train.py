@@ -216,26 +216,3 @@ def test_a_running_mean_of_the_parameters_is_kept(few):
         mean = 0.75 * mean + 0.25 * weights
     torch.testing.assert_close(kept, mean)
     assert not torch.allclose(kept, last, atol=1e-4)
-
-
-@pytest.mark.parametrize(("share", "follows"), [(1.0, True), (0.5, False)])
-def test_a_teacher_is_followed(share, follows, few):
-    """Of a network that only follows its teacher, the labels make no difference."""
-    recipe = tiny("digits-lif", epochs=1, qat_distill=share)
-    found = []
-    for shift in (0, 1):
-        samples = replace(train.samples_of(recipe, few), labels=(few.train_y + shift) % few.classes)
-        torch.manual_seed(0)
-        layer, teacher = torch.nn.Linear(64, few.classes), torch.nn.Linear(64, few.classes)
-
-        def answer(inputs, layer=layer):
-            return [torch.stack([layer(step) for step in inputs.movedim(1, 0)])]
-
-        def taught(inputs, teacher=teacher):
-            return [torch.stack([teacher(step) for step in inputs.movedim(1, 0)])]
-
-        train.fit(answer, layer, samples, recipe, stage="", epochs=1, lr=1e-2, seed=0, teacher=taught)
-        found.append(layer.weight.detach())
-        start = torch.nn.Linear(64, few.classes)
-        assert not torch.equal(found[-1], start.weight)
-    assert torch.equal(*found) == follows

@@ -67,9 +67,6 @@ class SurrogateRecipe(Recipe):
     qat_average : float
         Likewise: what is kept is a running mean of the parameters, in which the mean before a step counts so much and
         the step's parameters the rest; 0 keeps the last.
-    qat_distill : float
-        Likewise: so much of the loss is the divergence from what the network answers with weights of 8 bits, before
-        this training, and the rest that from the labels.
     """
 
     tau: float = 2.0
@@ -105,7 +102,6 @@ class SurrogateRecipe(Recipe):
     qat_epochs: int
     qat_lr: float = 1e-3
     qat_average: float = 0.0
-    qat_distill: float = 0.0
 
     @property
     def readout(self) -> str:
