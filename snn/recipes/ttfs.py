@@ -69,9 +69,11 @@ TTFS = (
         dataset="fashion-mnist",
         encoder="direct>>2",
         layers="32C5s2-64C3-AP2-256",
+        steps=4,
         smoothing=0.05,
         flip=True,
-        epochs=24,
+        epochs=6,
+        qat_epochs=2,
     ),
 )
 
