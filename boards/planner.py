@@ -360,23 +360,28 @@ def _narrower(plan: NetworkPlan, board: Board) -> str:
     """Widest weights that would fit, in words."""
     widest = max(port.weight_bits for core in plan.cores for port in core.ports)
     for bits in range(widest - 1, 1, -1):
-        cores = [
-            replace(
-                core,
-                ports=tuple(replace(port, weight_bits=min(port.weight_bits, bits)) for port in core.ports),
-            )
-            for core in plan.cores
-        ]
-        parts = [shared_parts(plan, board.family), *(core_parts(core, board.family) for core in cores)]
-        if not shortage(total(parts, board.family), board):
+        if not _short(plan, board, most_bits=bits):
             return f"{bits} weight bits would fit"
     return ""
 
 
 def _elsewhere(plan: NetworkPlan) -> str:
     """The first board that would do, in words."""
-    for board in BOARDS.values():
-        parts = [shared_parts(plan, board.family), *(core_parts(core, board.family) for core in plan.cores)]
-        if not shortage(total(parts, board.family), board):
-            return f"board {board.name} would do"
-    return ""
+    return next((f"board {board.name} would do" for board in BOARDS.values() if not _short(plan, board)), "")
+
+
+def _short(plan: NetworkPlan, board: Board, most_bits: int | None = None) -> str:
+    """What a board has too little of for a plan, perhaps with narrower weights."""
+    cores = []
+    for core in plan.cores:
+        ports = [
+            replace(
+                port,
+                block_ram=BLOCK_RAMS[board.family],
+                weight_bits=port.weight_bits if most_bits is None else min(port.weight_bits, most_bits),
+            )
+            for port in core.ports
+        ]
+        cores.append(replace(core, ports=tuple(ports)))
+    parts = [shared_parts(plan, board.family), *(core_parts(core, board.family) for core in cores)]
+    return shortage(total(parts, board.family), board)

@@ -17,7 +17,7 @@ from .workspace import Workspace
 if TYPE_CHECKING:
     from hw.image import WeightImage
 
-__all__ = ["LoadReport", "built_image", "known_weights", "load_board"]
+__all__ = ["LoadReport", "built_image", "check_built", "known_weights", "load_board"]
 
 STEP = "load"
 
@@ -101,6 +101,12 @@ def load_board(
         bytes=image.size,
         weights_crc=info.weights_crc,
     )
+
+
+def check_built(network: Network, workspace: Workspace, board: str | None) -> None:
+    """Refuse a board for which the network was neither built nor loaded; errors as of :func:`known_weights`."""
+    if STEP not in steps_of(network, workspace):
+        built_hash(network, workspace, board)
 
 
 def known_weights(

@@ -109,7 +109,7 @@ def run(
     from sim.board import simulated_board
 
     from ..board import run_board
-    from ..loading import known_weights
+    from ..loading import check_built, known_weights
     from ..tables import board_run_table
 
     if simulate == (port is not None):
@@ -125,6 +125,8 @@ def run(
         hardware, _ = design_options(
             network, board, screen, lanes=lanes, storage=storage, smallest=smallest, target=target_latency, data=data
         )
+    else:
+        check_built(network, workspace, board)
     with screen.progress() as advance, ExitStack() as stack:
         place = str(port)
         build_hash: str | None
