@@ -35,7 +35,7 @@ class Cycles:
     dense : float
         What they would be if every input sent an event in every step.
     per_lane_cycle : float
-        ``useful`` for each lane of the busiest core and each cycle of the bound.
+        ``useful`` for each lane of the busiest core and each cycle of the sample.
     """
 
     cycles: float
@@ -60,12 +60,13 @@ def measure(density: float) -> Cycles:
     busiest = int(np.argmax(np.mean(bounds, axis=1)))
     bound, useful = float(np.mean(bounds[busiest])), float(np.mean(operations[busiest]))
     core = design.cores[busiest]
+    cycles = float(np.mean(design.predict(found, events)))
     return Cycles(
-        cycles=float(np.mean(design.predict(found, events))),
+        cycles=cycles,
         bound=bound,
         useful=useful,
         dense=float(model.steps * model.connections[busiest].weights.size),
-        per_lane_cycle=useful / (core.lanes * bound),
+        per_lane_cycle=useful / (core.lanes * cycles),
     )
 
 

@@ -13,7 +13,7 @@ def test_the_datapath_is_near_its_bound(density, useful):
     assert cycles.bound <= cycles.cycles <= cycles.bound / useful
     assert cycles.cycles < datapath.SPIKER_PLUS / 10
     assert cycles.useful == pytest.approx(cycles.dense * density, rel=0.05)
-    assert cycles.per_lane_cycle == pytest.approx(cycles.useful / (datapath.LANES * cycles.bound))
+    assert cycles.per_lane_cycle == pytest.approx(cycles.useful / (datapath.LANES * cycles.cycles))
 
 
 def test_measurements_are_merged_by_id_and_shown(tmp_path, capsys):
