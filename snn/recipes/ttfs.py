@@ -72,8 +72,7 @@ TTFS = (
         steps=4,
         smoothing=0.05,
         flip=True,
-        epochs=6,
-        qat_epochs=2,
+        epochs=16,
     ),
 )
 
