@@ -84,8 +84,9 @@ def _network(
 
 
 def recurrent() -> Network:
-    """64-96-10, 25 steps; the 96 also see what they sent a step before."""
+    """64-96-10, 25 steps, of a low threshold; the 96 also see what they sent a step before."""
     network = dense((64, 96, 10))
+    populations = [replace(item, threshold=24, reset_amount=24) for item in network.populations]
     weights = np.random.default_rng(2).integers(-7, 8, (96, 96))
     loop = Connection(source="layer0", target="layer0", kind="dense", weights=weights, weight_bits=4, delay=1)
-    return replace(network, name="recurrent", connections=(*network.connections, loop))
+    return replace(network, name="recurrent", populations=tuple(populations), connections=(*network.connections, loop))
