@@ -16,12 +16,15 @@ from .estimate import Estimate, Parts, core_parts, shared_parts, total
 from .loads import Load, core_load, interval, latency, loads
 from .usage import FitError
 
-__all__ = ["LOGIC_SHARE", "Choice", "Lanes", "TargetError", "choose"]
+__all__ = ["DSP_SHARE", "LOGIC_SHARE", "Choice", "Lanes", "TargetError", "choose"]
 
 Lanes = int | Mapping[str, int] | None
 
 #: Share of a chip's logic that is planned with: what is fuller is hard to place, and slow.
 LOGIC_SHARE: Mapping[str, float] = {"ice40": 0.9, "ecp5": 0.85}
+
+#: Likewise of its multipliers: they stand all over an ECP5, and what goes to all of them is slow.
+DSP_SHARE: Mapping[str, float] = {"ice40": 1.0, "ecp5": 0.45}
 
 #: Widths that are tried at once: one may fill block RAMs better than a narrower.
 _NEAR = 12
@@ -329,13 +332,13 @@ def _widths(channels: int, wanted: int) -> list[int]:
 
 def shortage(expected: Estimate, board: Board) -> str:
     """What a board has too little of, in words; empty if nothing is."""
-    logic = int(board.logic_cells * LOGIC_SHARE[board.family])
+    logic, share = int(board.logic_cells * LOGIC_SHARE[board.family]), DSP_SHARE[board.family]
     what = [
         f"{needed - there:,} {name} too few ({needed:,} of {there:,}{of})"
         for name, needed, there, of in (
             ("logic cells", expected.logic_cells, logic, f", {LOGIC_SHARE[board.family]:.0%} of the chip's"),
             ("block RAMs", expected.block_rams, board.block_rams, ""),
-            ("DSPs", expected.dsps, board.dsps, ""),
+            ("DSPs", expected.dsps, int(board.dsps * share), "" if share == 1 else f", {share:.0%} of the chip's"),
             ("SPRAMs", expected.sprams, board.sprams, ""),
         )
         if needed > there
