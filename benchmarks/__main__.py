@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Callable, Iterable, Mapping
 
+from quant.errors import SpikeloomError
+
 from . import chips, datapath, estimate, golden, proofs
 from .table import RESULTS, Measurement, merge, show
 
@@ -35,14 +37,21 @@ def main(wanted: list[str]) -> None:
         if name not in known:
             sys.exit(f"Benchmark must be one of {', '.join(known)}, not {name!r}")
     found: list[Measurement] = []
+    missing = []
     for title, (measure, names) in GROUPS.items():
         if wanted and not set(wanted) & set(names):
             continue
         print(f"{title} ...", file=sys.stderr)
-        found += measure()
+        try:
+            found += measure()
+        except SpikeloomError as error:
+            missing.append(f"{title}: {error}")
+            continue
         merge(found)
     show(found)
     print(f"Written: {RESULTS}", file=sys.stderr)
+    if missing:
+        sys.exit("Not measured:\n" + "\n".join(missing))
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ class BuildReport:
     cores : tuple of dict
         What was generated for each population.
     options : dict
-        What :func:`hw.plan.plan_network` was given: ``lanes``, ``early_stop`` and ``storage``.
+        What :func:`hw.plan.plan_network` was given, but for the block RAM.
     shape : dict or None
         What a network must have in common with this one so that its weights can be loaded, by
         :func:`hw.image.describe_shape`; None if none can.

@@ -1,7 +1,7 @@
 """Costs: logic cells of a bit of each part of a design, fitted to what synthesis and packing made of many designs.
 
 A logic cell is a table of four inputs, with its register and its carry where they share a cell; as nextpnr counts them.
-``python -m benchmarks.estimate`` measures how far off estimates are that are made of these.
+``python -m benchmarks estimate_logic_error`` measures how far off estimates are that are made of these.
 """
 
 from collections.abc import Mapping

@@ -2,7 +2,7 @@
 
 Memories are counted by the rule of synthesis (:mod:`boards.memories`). Logic is counted part by part, in bits that are
 added, compared, chosen or kept; a bit of each part costs what was fitted to networks of many kinds and sizes.
-``python -m benchmarks.estimate`` synthesises such networks and says how far off the estimate is.
+``python -m benchmarks estimate_logic_error`` synthesises such networks and says how far off the estimate is.
 """
 
 from collections import Counter
@@ -55,7 +55,7 @@ class Estimate:
 
     Parameters
     ----------
-    logic_cells, block_rams, dsps : int
+    logic_cells, block_rams, dsps, sprams : int
     """
 
     logic_cells: int
@@ -147,7 +147,7 @@ def _control(core: CorePlan) -> Parts:
     place = _place_bits(core) + _bits(core.sweeps) + 4
     values = max(port.values.width for port in core.ports) if core.multiplies else 0
     issued = len(core.ports) + _bits(core.rows) + _bits(core.banks) + place + values
-    stages = (4 if core.multiplies else 3) * issued + (5 + _second_order(core)) * place
+    stages = core.depth * issued + (5 + _second_order(core)) * place
     return Counter(core=1, control_bits=stages + 3 * issued + 4 * core.banks)
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from math import ceil
 from types import MappingProxyType
 
+from hw.port import BLOCK_RAMS
+
 __all__ = ["Storage", "store"]
 
 
@@ -36,15 +38,17 @@ class _Kind:
     shapes: tuple[tuple[int, int, int], ...]
 
 
+def _shapes(family: str, *, alone: tuple[int, ...]) -> tuple[tuple[int, int, int], ...]:
+    """Of a block RAM, the narrowest first, with the bits that each writes alone."""
+    shapes = reversed(BLOCK_RAMS[family].shapes)
+    return tuple((words, bits, part) for (words, bits), part in zip(shapes, alone, strict=True))
+
+
 # Of Yosys: techlibs/ice40/brams.txt, techlibs/lattice/brams_16kd.txt and lutrams_trellis.txt.
 _BLOCKS: Mapping[str, _Kind] = MappingProxyType(
     {
-        "ice40": _Kind(cost=64, read=6, shapes=((2048, 2, 2), (1024, 4, 4), (512, 8, 8), (256, 16, 1))),
-        "ecp5": _Kind(
-            cost=128,
-            read=2,
-            shapes=((16384, 1, 1), (8192, 2, 2), (4096, 4, 4), (2048, 9, 9), (1024, 18, 9), (512, 36, 9)),
-        ),
+        "ice40": _Kind(cost=64, read=6, shapes=_shapes("ice40", alone=(2, 4, 8, 1))),
+        "ecp5": _Kind(cost=128, read=2, shapes=_shapes("ecp5", alone=(1, 2, 4, 9, 9, 9))),
     }
 )
 _TABLES: Mapping[str, _Kind] = MappingProxyType({"ecp5": _Kind(cost=4, read=2, shapes=((16, 4, 4),))})

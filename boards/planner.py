@@ -92,13 +92,13 @@ def choose(
         {**dict.fromkeys(free, 1), **given},
         {**dict.fromkeys(free, 1), **dict.fromkeys(given, MAX_UNITS), **of_units},
     )
-    if not free:
-        return search.choice(first, "lanes are as they were given")
-    if first.short:
+    if first.short and free:
         packed = search.packed(first, free)
         first = first if packed.short else packed
     if first.short and board.sprams:
         first = search.with_sprams(first, free)
+    if not free:
+        return search.choice(first, "lanes are as they were given")
     if first.short:
         raise FitError(_misfit(search, first))
     if smallest:
@@ -181,11 +181,12 @@ class _Search:
         storage = {core.name: core.ports[0].storage for core in first.plan.cores}
         largest = sorted(first.plan.cores, key=lambda core: -self.parts(core)["block_rams"])
         for core in largest:
-            if core.name not in free or storage[core.name] == "spram":
+            if storage[core.name] == "spram":
                 continue
-            self.storage = storage | {core.name: "spram"}
-            lanes = self._best(trial, core, lambda made: self.parts(made)["sprams"])
-            other = self.trial({**trial.lanes, core.name: lanes}, trial.units)
+            self.storage, lanes = storage | {core.name: "spram"}, dict(trial.lanes)
+            if core.name in free:
+                lanes[core.name] = self._best(trial, core, lambda made: self.parts(made)["sprams"])
+            other = self.trial(lanes, trial.units)
             if other.plan.sprams > self.board.sprams:
                 continue
             trial, storage = other, self.storage

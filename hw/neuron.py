@@ -194,7 +194,8 @@ def _decayed(m: Module, name: str, value: Signal, of: Range, decay: Decay, facto
     if numerators.min() == numerators.max():
         m.d.sync += decayed.eq(_scaled(value, int(numerators.flat[0]), decay))
         return clip(decayed, within=rails, of=shifted)
-    product = Signal(shape_of(Range(min(corners) + decay.half, max(corners) + decay.half)), name=f"{name}_product")
+    scaled = Range(min(corners) + decay.half, max(corners) + decay.half)
+    product = Signal(shape_of(scaled), name=f"{name}_product", reset_less=True)
     m.d.sync += product.eq(value * factor + decay.half)
     m.d.comb += decayed.eq(product >> decay.shift)
     return clip(decayed, within=rails, of=shifted)

@@ -3,17 +3,17 @@
 import logging
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from amaranth.back import verilog
 
 from hw.image import WeightImage, weight_image
 from hw.link import HASH_BYTES, LinkSpec
 from hw.plan import plan_network
-from hw.port import BlockRam
 from hw.top import Top
 from quant.ir import Network
 
@@ -64,14 +64,9 @@ class SimulatedBoard:
 def simulated_board(
     network: Network,
     *,
-    lanes: int | Mapping[str, int] | None = None,
-    units: int | Mapping[str, int] | None = None,
-    overlap: bool = True,
-    early_stop: bool = True,
-    storage: str | Mapping[str, str] = "rom",
-    block_ram: BlockRam | None = None,
     build_hash: str | None = None,
     simulator: str = "verilator",
+    **hardware: Any,
 ) -> Iterator[SimulatedBoard]:
     """A board with a network on it, until the context is left.
 
@@ -80,12 +75,12 @@ def simulated_board(
     Parameters
     ----------
     network : Network
-    lanes, units, overlap, early_stop, storage, block_ram
-        As of :func:`hw.plan.plan_network`.
     build_hash : str, optional
         What the board tells; default: the first half of the network's digest.
     simulator : str
         One of :data:`sim.tools.SIMULATORS`.
+    hardware
+        As of :func:`hw.plan.plan_network`: lanes and the like.
 
     Raises
     ------
@@ -95,15 +90,7 @@ def simulated_board(
         If the model does not compile, or the simulator does not start.
     """
     found = find_simulator(simulator)
-    plan = plan_network(
-        network,
-        lanes=lanes,
-        units=units,
-        overlap=overlap,
-        early_stop=early_stop,
-        storage=storage,
-        block_ram=block_ram,
-    )
+    plan = plan_network(network, **hardware)
     digest = bytes.fromhex(build_hash or network.digest[: 2 * HASH_BYTES])
     spec = LinkSpec(plan=plan, build_hash=digest, clock_hz=CLOCK_HZ, baud=CLOCK_HZ // BIT_CYCLES)
     text = verilog.convert(Top(spec), name="board", emit_src=False, strip_internal_attrs=True)

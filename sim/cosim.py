@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -40,12 +40,7 @@ def cosimulate(
     simulator: str = "verilator",
     stall: float = 0.0,
     seed: int = 0,
-    lanes: int | Mapping[str, int] | None = None,
-    units: int | Mapping[str, int] | None = None,
-    overlap: bool = True,
     early_stop: bool = True,
-    storage: str | Mapping[str, str] = "rom",
-    block_ram: Any = None,
     isolate: bool = False,
     jobs: int | None = None,
     shard: int | None = None,
@@ -54,6 +49,7 @@ def cosimulate(
     build_dir: Path | None = None,
     patience: int | None = None,
     progress: Progress | None = None,
+    **hardware: Any,
 ) -> CosimReport:
     """Generate a network's hardware, simulate it on samples, and compare it with the golden model.
 
@@ -72,8 +68,8 @@ def cosimulate(
         stream between cores. 0 to 0.9.
     seed : int
         Of the stalls, and of what registers without initial value hold; 0 to 2**32 - 1.
-    lanes, units, overlap, early_stop, storage, block_ram
-        As of :func:`hw.plan.plan_network`. SPRAM holds the network's weights from the start.
+    early_stop, hardware
+        As of :func:`hw.plan.plan_network`: lanes and the like. SPRAM holds the network's weights from the start.
     isolate : bool
         Send a sample only when the one before has left, so that its cycles are those of a sample alone.
     jobs : int, optional
@@ -111,15 +107,7 @@ def cosimulate(
 
     report = progress or _silent
     report("generate", 0, 1)
-    design = generate(
-        network,
-        lanes=lanes,
-        units=units,
-        overlap=overlap,
-        early_stop=early_stop,
-        storage=storage,
-        block_ram=block_ram,
-    )
+    design = generate(network, early_stop=early_stop, **hardware)
     decides = early_stop and network.readout.kind == "first_spike"
     return cosimulate_design(
         network,

@@ -78,7 +78,12 @@ def built_image(network: Network, build: Path) -> "WeightImage":
     for name, wanted in options.items():
         if isinstance(wanted, dict):
             options[name] = {core: value for core, value in wanted.items() if core in cores}
-    plan = plan_network(network, **options)
+    try:
+        plan = plan_network(network, **options)
+    except TypeError:
+        raise UsageError(
+            f"Build in {folder} must name options of this version in its {REPORT}: build it again"
+        ) from None
     difference = first_difference(json.loads(json.dumps(describe_shape(plan))), shape)
     if difference:
         raise UsageError(

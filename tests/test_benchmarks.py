@@ -2,9 +2,11 @@ import json
 
 import pytest
 
+from benchmarks import __main__ as bench
 from benchmarks import datapath
 from benchmarks.__main__ import GROUPS, main
 from benchmarks.table import RESULTS, Measurement, merge, show
+from quant.errors import SpikeloomError
 
 
 @pytest.mark.parametrize(("density", "useful"), [(0.1, 0.95), (0.01, 0.7)])
@@ -44,6 +46,21 @@ def test_every_id_has_one_group_and_results_name_them():
         written = json.loads(RESULTS.read_text())
         assert {item["id"] for item in written} <= set(ids)
         assert all(item["command"].split()[-1] in ids for item in written)
+
+
+def test_what_cannot_be_measured_leaves_the_rest(tmp_path, monkeypatch, capsys):
+    made = Measurement(id="good", value=1, unit="-", peer="-", command="python -m benchmarks good")
+
+    def fails():
+        raise SpikeloomError("no checkpoint")
+
+    groups = {"First": (fails, ("bad",)), "Second": (lambda: [made], ("good",))}
+    monkeypatch.setattr(bench, "GROUPS", groups)
+    monkeypatch.setattr(bench, "merge", lambda found: merge(found, tmp_path / "results.json"))
+    with pytest.raises(SystemExit, match="Not measured:\nFirst: no checkpoint"):
+        main([])
+    assert [item["id"] for item in json.loads((tmp_path / "results.json").read_text())] == ["good"]
+    assert "good" in capsys.readouterr().out
 
 
 def test_refuses_an_id_that_there_is_not():

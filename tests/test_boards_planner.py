@@ -206,7 +206,7 @@ def test_what_is_short_and_what_would_help():
     with pytest.raises(FitError) as caught:
         choose(model, board, assumed(model))
     blocks = int(str(caught.value).split(" of 30)")[0].split("(")[-1])
-    assert 30 < blocks <= estimate(plan_network(model, lanes=1, block_ram=BLOCK_RAMS["ice40"]), "ice40").block_rams
+    assert blocks == estimate(plan_network(model, lanes=1, block_ram=BLOCK_RAMS["ice40"]), "ice40").block_rams
     bits = next(bits for bits in range(9, 1, -1) if fits(narrowed(model, bits)))
     assert str(caught.value) == (
         f"Network hand does not fit iCEBreaker, whatever its lanes: {blocks - 30} block RAMs too few "
@@ -221,6 +221,19 @@ def test_weights_go_into_spram_where_block_ram_has_no_room():
     assert choice.plan.sprams == choice.expected.sprams <= ICEBREAKER.sprams
     assert choice.expected.block_rams <= 30
     assert choose(model, ULX3S, assumed(model)).storage == {"l0": "rom", "l1": "rom"}
+
+
+def test_weights_go_into_spram_with_lanes_that_are_given():
+    model = network(256, 64, 10, bits=10)
+    choice = choose(model, ICEBREAKER, assumed(model), lanes=4)
+    assert choice.lanes == {"l0": 4, "l1": 4}
+    assert choice.storage == {"l0": "spram", "l1": "rom"}
+
+
+def test_only_a_share_of_the_multipliers_of_an_ecp5_is_planned_with():
+    full = Estimate(logic_cells=0, block_rams=0, dsps=70)
+    assert shortage(full, ULX3S) == ""
+    assert shortage(replace(full, dsps=71), ULX3S) == "1 DSPs too few (71 of 70, 45% of the chip's)"
 
 
 def test_units_are_given_with_lanes():

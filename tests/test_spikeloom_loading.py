@@ -135,3 +135,14 @@ def test_the_error_of_a_board_ends_a_load(spikeloom, build, monkeypatch):
     found = spikeloom("load", place, "--port", "x", "--build", build)
     assert (found.code, found.err.strip().splitlines()[-1]) == (2, "Port x is in use")
     assert not (build.parent.parent / "report.json").exists()
+
+
+def test_a_report_of_other_options_is_refused(spikeloom, build):
+    report = build / "report.json"
+    values = json.loads(report.read_text())
+    report.write_text(json.dumps({**values, "options": {**values["options"], "colour": 3}}))
+    place = build.parent.parent / "network.npz"
+    save_network(place, OTHER)
+    found = spikeloom("load", place, "--port", "x", "--build", build)
+    assert found.code == 2
+    assert found.err.strip().endswith("must name options of this version in its report.json: build it again")
