@@ -379,6 +379,13 @@ def test_a_short_sweep_waits_for_the_membranes_of_the_one_before():
     assert tick_times(core, [sequence]) == [7, 5 + 3]
 
 
+def test_a_sweep_of_sums_set_aside_waits_for_places_in_the_queue():
+    """Every neuron fires, and hardly anything is taken: the sweeps of more steps than the queue has words for."""
+    core = plan(128, lanes=128, threshold=1, bias=40)
+    assert (core.aside, core.sweeps) == (True, 8)
+    check(core, random_samples(np.random.default_rng(4), core, count=2, steps=6), stall=0.6)
+
+
 def test_a_short_sweep_of_sums_set_aside_waits_too():
     """A cycle to hand the sums over, three to sweep, four to wait; events are added meanwhile."""
     core = plan(3, lanes=3, threshold=1000)

@@ -125,6 +125,20 @@ def test_an_event_costs_its_rows_and_a_step_its_sweep():
     assert silent - single[0] == 5 * 8
 
 
+def test_a_step_of_sums_set_aside_costs_its_rows_and_a_tick_or_the_sweep_before():
+    """32 neurons on 32 lanes, 8 words a sweep: 10 events and a tick are longer, 4 and a tick are not."""
+    network = layers(10, 32, steps=6, weight=-1)
+    inputs = np.zeros((3, 6, 10), int)
+    inputs[1, :, :4] = 1
+    inputs[2] = 1
+    silent, some, full = check(network, inputs, lanes=32)
+    (core,) = generate(network, lanes=32).cores
+    assert (core.aside, core.rows, core.sweeps, core.cooldown) == (True, 1, 8, 0)
+    # Of the first step no sweep is before: its events are all there is.
+    assert some - silent == 4
+    assert full - silent == 10 + 5 * (11 - 8)
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 def test_an_event_of_a_map_costs_the_places_that_it_reaches(stride):
     """Of a kernel of 3 x 3 at most 9 places, one row each; with a stride of 2 between 1 and 4."""
