@@ -15,6 +15,7 @@ from .encode import Encoder
 from .ettfs import Affine, normalize_weights, temporal_init
 from .integrator import Integrator
 from .layers import AvgPool2d, BatchNorm, Conv2d, Dropout, Flatten, Linear, MaxPool2d
+from .loss import OF_DISTANCES
 from .network import SpikingNetwork
 from .neurons import IF, KLIF, LIF, TTFS, Neuron
 from .recipes import SurrogateRecipe, TtfsRecipe
@@ -96,7 +97,7 @@ def _dense(
     neuron = (
         Integrator(tau=recipe.output_tau)
         if last and recipe.decoder == "membrane"
-        else _neuron(recipe, None if last else part.neurons)
+        else _neuron(recipe, None if last else part.neurons, last=last)
     )
     return [*dropped, *flat, linear, *_normed(linear, recipe, square=square, last=last), neuron]
 
@@ -121,17 +122,19 @@ def _normed(
             normalize_weights(layer, steps=recipe.steps if square is None else 1 / square)
         if recipe.affine:
             layer.register_parameter("bias", None)
-            return [*after, Affine(channels, beta=beta)]
+            return [*after, Affine(channels, gamma=recipe.output_gain if last else 1.0, beta=beta)]
     if beta and layer.bias is not None:
         nn.init.constant_(layer.bias, beta)
     return after
 
 
-def _neuron(recipe: SurrogateRecipe, flat: int | None = None) -> Neuron:
+def _neuron(recipe: SurrogateRecipe, flat: int | None = None, *, last: bool = False) -> Neuron:
     """Neurons of a layer; of a hidden dense one, which can be recurrent, ``flat`` of them."""
     surrogate = surrogate_of(recipe)
     if isinstance(recipe, TtfsRecipe):
-        return TTFS(threshold=recipe.threshold, surrogate=surrogate)
+        neuron = TTFS(threshold=recipe.threshold, surrogate=surrogate)
+        neuron.distances = last and recipe.decoder in OF_DISTANCES
+        return neuron
     if recipe.neuron not in ("if", "lif", "klif"):
         raise NetworkError(f"Neuron of recipe {recipe.name} must be if, lif or klif, not {recipe.neuron!r}")
     shared: dict[str, Any] = {

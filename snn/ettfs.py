@@ -14,9 +14,12 @@ from math import sqrt
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils import parametrize
 
 from quant.errors import NetworkError
+
+from .layers import Conv2d, Linear
 
 __all__ = ["Affine", "NormalizedWeights", "normalize_weights", "temporal_init"]
 
@@ -74,14 +77,27 @@ class Affine(nn.Module):
     Parameters
     ----------
     channels : int
-    beta : float
-        Where beta starts; gamma starts at 1.
+    gamma, beta : float
+        Where they start.
     """
 
-    def __init__(self, channels: int, *, beta: float = 0.0) -> None:
+    def __init__(self, channels: int, *, gamma: float = 1.0, beta: float = 0.0) -> None:
         super().__init__()
-        self.gamma = nn.Parameter(torch.ones(channels))
+        self.gamma = nn.Parameter(torch.full((channels,), float(gamma)))
         self.beta = nn.Parameter(torch.full((channels,), float(beta)))
+
+    def behind(self, layer: Linear | Conv2d, x: Tensor) -> Tensor:
+        """``self(layer(x))``, worked out as it folds: gamma in the weights, which are fewer than the currents."""
+        inner = layer.inner if isinstance(layer, Conv2d) else layer
+        weight = inner.weight  # Worked out at every look.
+        weight = weight * self.gamma.reshape(-1, *(1,) * (weight.ndim - 1))
+        bias = self.beta if inner.bias is None else self.beta + self.gamma * inner.bias
+        if isinstance(inner, nn.Linear):
+            return functional.linear(x, weight, bias)
+        frames = functional.conv2d(
+            x.flatten(0, 1), weight, bias, inner.stride, inner.padding, inner.dilation, inner.groups
+        )
+        return frames.unflatten(0, x.shape[:2])
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim < 3 or x.shape[2] != len(self.gamma):

@@ -206,6 +206,12 @@ class IntegerNeurons(nn.Module):
         return self.total * _tensor(unit, self.dtype)
 
     @property
+    def distance(self) -> Tensor:
+        """How far H of the last step was from the threshold, in multiples of it; as if there were no latch."""
+        assert self.threshold is not None
+        return self.total / self.threshold - 1
+
+    @property
     def stored(self) -> Tensor:
         """V as the integer network stores it. Behind a latch the membrane integrates on, for its gradient's sake."""
         return self.membrane * (1 - self.fired)

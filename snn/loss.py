@@ -10,6 +10,11 @@ T - 1::
 
 ``rates`` gives the number of spikes a step to a readout (:class:`snn.layers.Vote`, ``Linear``). Of neurons that never
 fire, ``membrane`` takes H of the last step, ``membrane_sum`` its sum over the steps, ``membrane_max`` its maximum.
+
+``first_crossing`` takes the distances (H - theta) / theta of neurons that fire once. A noisy neuron has fired by step t
+with probability F[t] = sigmoid(gain * the largest distance until then), and a logit is the logarithm of the probability
+that its class answers: that it fires in some step, classes before it not until then and those behind it not before.
+Its gradient does not fade with the distance, as that of a spike does.
 """
 
 from collections.abc import Callable
@@ -20,7 +25,7 @@ from torch.nn import functional
 
 from quant.errors import NetworkError
 
-__all__ = ["DECODERS", "excess_rate", "logits_of", "loss_of"]
+__all__ = ["DECODERS", "OF_DISTANCES", "excess_rate", "logits_of", "loss_of"]
 
 DECODERS = (
     "count",
@@ -31,15 +36,20 @@ DECODERS = (
     "membrane",
     "membrane_sum",
     "membrane_max",
+    "first_crossing",
 )
+# Of their decisions what counts is how far from the threshold they were.
+OF_DISTANCES = ("first_crossing",)
 
+# So small that no probability feels it; of 0 there is no logarithm.
+_LEAST = 1e-30
 Readout = Callable[[Tensor], Tensor]
 
 
 def logits_of(
     spikes: Tensor, decoder: str, *, gain: float, base: float = 2.0, readout: Readout | None = None
 ) -> Tensor:
-    """Logits (B, classes) of output spikes (T, B, classes), or of H if the decoder is of membranes.
+    """Logits (B, classes) of output spikes (T, B, classes), or of what else the decoder takes.
 
     Raises
     ------
@@ -48,6 +58,8 @@ def logits_of(
     """
     if decoder in _REDUCTIONS:
         return gain * _REDUCTIONS[decoder](spikes)
+    if decoder == "first_crossing":
+        return _first_crossing(gain * spikes)
     if decoder == "rates":
         rates = spikes.mean(0)
         return gain * (rates if readout is None else readout(rates))
@@ -62,6 +74,20 @@ def logits_of(
         silent = (1 - spikes).cumprod(0)
         spikes = spikes * torch.cat([torch.ones_like(silent[:1]), silent[:-1]])
     return gain * torch.einsum("t,tbc->bc", worth, spikes)
+
+
+def _first_crossing(distances: Tensor) -> Tensor:
+    """Logarithm of the probability that a class answers, (B, classes); of the lowest, also that none of them fires."""
+    distances = distances.cummax(0).values
+    fired = torch.sigmoid(distances)
+    silent = functional.logsigmoid(-distances)
+    zeros = torch.zeros_like(fired[:1])
+    firing = fired - torch.cat([zeros, fired[:-1]])
+    before = torch.cat([zeros, silent[:-1]])
+    others = silent.cumsum(2) - silent + before.flip(2).cumsum(2).flip(2) - before
+    answering = ((firing + _LEAST).log() + others).logsumexp(0)
+    none = silent[-1].sum(1, keepdim=True)
+    return torch.cat([torch.logaddexp(answering[:, :1], none), answering[:, 1:]], 1)
 
 
 _REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {

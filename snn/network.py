@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from quant.errors import NetworkError
 from quant.model import FloatInput
 
+from .ettfs import Affine
 from .integrator import Integrator
-from .layers import Dropout
+from .layers import Conv2d, Dropout, Linear
 from .neurons import Neuron, Stepper
 
 __all__ = ["Link", "SpikingNetwork"]
@@ -203,8 +204,14 @@ class SpikingNetwork(nn.Module):
 
 
 def _through(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
-    for layer in layers:
-        x = layer(x)
+    waiting: Conv2d | Linear | None = None
+    for layer, following in pairwise([*layers, None]):
+        if isinstance(following, Affine) and isinstance(layer, (Conv2d, Linear)):
+            waiting = layer
+        elif isinstance(layer, Affine) and waiting is not None:
+            x, waiting = layer.behind(waiting, x), None
+        elif layer is not None:
+            x = layer(x)
     return x
 
 

@@ -352,13 +352,23 @@ class TTFS(Neuron):
 
     The gradient of the latch is kept: a spike that comes earlier takes the later one away. For its sake the state
     integrates on behind the latch.
+
+    Attributes
+    ----------
+    distances : bool
+        Give (H - theta) / theta of every step, as if there were no latch, in place of spikes: for a loss.
     """
+
+    distances = False
 
     def start(self, like: Tensor) -> tuple[Tensor, ...]:
         return torch.zeros_like(like), torch.zeros_like(like)
 
     def at_once(self, currents: Tensor) -> Tensor:
-        return latched(currents, _spread(self.threshold, currents[0]), self.surrogate)
+        threshold = _spread(self.threshold, currents[0])
+        if self.distances:
+            return currents.cumsum(0) / threshold - 1
+        return latched(currents, threshold, self.surrogate)
 
     def step(self, current: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         membrane, fired = state

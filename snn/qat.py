@@ -44,6 +44,8 @@ class IntegerTwin(nn.Module):
         Gradient of a spike.
     dropout : float
         Part of the neurons of flat layers that is silent to its targets, all sample long, while the module trains.
+    distances : bool
+        Give (H - theta) / theta of the last population in place of its spikes: for a loss.
 
     Attributes
     ----------
@@ -57,12 +59,18 @@ class IntegerTwin(nn.Module):
     """
 
     def __init__(
-        self, model: FloatNetwork, network: Network, *, surrogate: Surrogate = _SIGMOID, dropout: float = 0.0
+        self,
+        model: FloatNetwork,
+        network: Network,
+        *,
+        surrogate: Surrogate = _SIGMOID,
+        dropout: float = 0.0,
+        distances: bool = False,
     ) -> None:
         super().__init__()
         if network.input.coded:
             raise UnsupportedError(f"Input of kind {network.input.kind} cannot be trained with; use events or current")
-        self.model, self.network, self.dropout = model, network, dropout
+        self.model, self.network, self.dropout, self.distances = model, network, dropout, distances
         self.dtype = _dtype(network)
         synapses, neurons = [], []
         for item, source in zip(network.connections, model.connections, strict=True):
@@ -101,7 +109,11 @@ class IntegerTwin(nn.Module):
             now = {INPUT: inputs if constant else inputs[:, step]}
             for name, neurons, bias in zip(self.network.order, self.neurons, biases, strict=True):
                 now[name] = neurons.step(self._drive(name, now, before, weights, drives), bias)
-                spikes[name].append(neurons.worth if neurons.threshold is None else now[name])
+                if neurons.threshold is None:
+                    spikes[name].append(neurons.worth)
+                else:
+                    shown = self.distances and name == self.network.order[-1]
+                    spikes[name].append(neurons.distance if shown else now[name])
                 share = heard[name]
                 if share is not None:
                     now[name] = now[name] * share

@@ -199,11 +199,16 @@ class _Latched(torch.autograd.Function):
             waiting = 1 - spikes[:, block].sum(0)
             of_total = torch.zeros_like(waiting)
             of_fired = torch.zeros_like(waiting)
+            distance, of_spike, there = (torch.empty_like(waiting) for _ in range(3))
             for step in range(len(totals) - 1, -1, -1):
                 total, result = totals[step, block], wanted[step, block]
                 waiting.add_(spikes[step, block])
-                of_spike = given[step, block] + of_fired
-                torch.mul(surrogate.slope(total - threshold), of_spike, out=result).mul_(waiting).add_(of_total)
+                torch.add(given[step, block], of_fired, out=of_spike)
+                torch.sub(total, threshold, out=distance)
+                if step:
+                    of_fired.addcmul_(of_spike, torch.ge(distance, 0, out=there), value=-1)
+                surrogate.through(of_spike, distance, out=result).mul_(waiting)
+                if step < len(totals) - 1:
+                    result.add_(of_total)
                 of_total = result
-                of_fired.addcmul_(of_spike, (total >= threshold).to(total.dtype), value=-1)
         return wanted, None, None

@@ -38,6 +38,10 @@ class Surrogate:
         """Gradient at ``x``, positive, largest at 0."""
         raise NotImplementedError
 
+    def through(self, gradient: Tensor, x: Tensor, *, out: Tensor) -> Tensor:
+        """``gradient`` of a spike times the slope at ``x``, which is overwritten."""
+        return torch.mul(self.slope(x), gradient, out=out)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sigmoid(Surrogate):
@@ -48,6 +52,10 @@ class Sigmoid(Surrogate):
     def slope(self, x: Tensor) -> Tensor:
         s = torch.sigmoid(self.alpha * x)
         return self.alpha * s * (1 - s)
+
+    def through(self, gradient: Tensor, x: Tensor, *, out: Tensor) -> Tensor:
+        s = x.mul_(self.alpha).sigmoid_()
+        return torch.mul(s.addcmul_(s, s, value=-1).mul_(self.alpha), gradient, out=out)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from .build import build, surrogate_of
 from .datasets import Dataset, load
 from .encode import Encoder
 from .export import to_float
-from .loss import loss_of
+from .loss import OF_DISTANCES, loss_of
 from .memory import keep_memory
 from .qat import IntegerTwin
 from .recipes import Recipe, SpideRecipe, SurrogateRecipe
@@ -204,7 +204,13 @@ def twin_of(model: FloatNetwork, recipe: SurrogateRecipe, data: Dataset) -> Inte
     """The integer network that a float network quantizes to, ready to be trained on."""
     inputs = Encoder.parse(recipe.encoder)(data.train_x[:_CALIBRATION], recipe.steps)
     scaled = with_active_scales(model, inputs, weight_bits=recipe.weight_bits)
-    return IntegerTwin(scaled, quantized(scaled, recipe, data), surrogate=surrogate_of(recipe), dropout=recipe.dropout)
+    return IntegerTwin(
+        scaled,
+        quantized(scaled, recipe, data),
+        surrogate=surrogate_of(recipe),
+        dropout=recipe.dropout,
+        distances=recipe.decoder in OF_DISTANCES,
+    )
 
 
 def quantized(model: FloatNetwork, recipe: Recipe, data: Dataset) -> Network:
@@ -228,7 +234,8 @@ def fit(
 ) -> None:
     """Train the parameters of ``module`` so that ``forward`` classifies ``samples``.
 
-    ``forward`` takes inputs to the spikes (T, B, N) of every population, the output's last. With ``average``, the
+    ``forward`` takes inputs to the spikes (T, B, N) of every population, the output's last, or what else the decoder of
+    the recipe takes. With ``average``, the
     parameters become their running mean in the end: see :class:`snn.recipes.SurrogateRecipe`.
     """
     keep_memory()
@@ -270,7 +277,10 @@ def fit(
             for mean, parameter in zip(means, module.parameters(), strict=False):
                 mean.lerp_(parameter.detach(), 1 - average)
             losses += float(loss.detach()) * len(labels)
-            right += int((answers(spikes[-1].detach(), recipe.readout) == labels).sum())
+            heard = spikes[-1].detach()
+            if recipe.decoder in OF_DISTANCES:
+                heard = (heard >= 0).to(heard.dtype)
+            right += int((answers(heard, recipe.readout) == labels).sum())
         if report is not None:
             report(stage, epoch, epochs, losses / len(samples.labels), right / len(samples.labels))
     with torch.no_grad():

@@ -105,6 +105,27 @@ def test_affine_by_hand():
         layer(torch.zeros(1, 2))
 
 
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (Linear(6, 4), (2, 3, 6)),
+        (Linear(6, 4, bias=False), (2, 3, 6)),
+        (Conv2d(2, 4, 3, stride=2, padding=1, groups=2), (2, 3, 2, 5, 5)),
+        (Conv2d(2, 4, (1, 2), bias=False), (2, 3, 2, 1, 5)),
+    ],
+)
+def test_affine_behind_a_layer_is_folded_into_it(layer, shape):
+    torch.manual_seed(0)
+    affine, x = Affine(4, gamma=0.4, beta=0.2), torch.randn(shape)
+    with torch.no_grad():
+        affine.gamma += torch.randn(4)
+    torch.testing.assert_close(affine.behind(layer, x), affine(layer(x)))
+    network = SpikingNetwork([layer, affine, TTFS()], input=FloatInput(shape=shape[2:], kind="events"), steps=2)
+    torch.testing.assert_close(
+        network.spikes((x > 0).float().movedim(0, 1).flatten(2))[0], TTFS()(affine(layer((x > 0).float())))
+    )
+
+
 STEPS, SAMPLES = 4, 40
 
 

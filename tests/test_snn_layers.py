@@ -3,7 +3,7 @@ import torch
 
 from quant.errors import NetworkError
 from quant.model import FloatInput
-from snn.layers import AvgPool2d, BatchNorm, Conv2d, Dropout, Flatten, Linear
+from snn.layers import AvgPool2d, BatchNorm, Conv2d, Dropout, Flatten, Linear, MaxPool2d
 from snn.network import SpikingNetwork
 from snn.neurons import IF
 
@@ -40,9 +40,21 @@ def test_batch_norm_wants_channels():
 def test_maps_keep_their_steps_apart():
     torch.manual_seed(0)
     x = torch.randn(3, 2, 4, 6, 6)
-    for layer in (Conv2d(4, 5, 3), AvgPool2d(2)):
+    for layer in (Conv2d(4, 5, 3), MaxPool2d(2)):
         torch.testing.assert_close(layer(x)[1, 1], layer.inner(x[1, 1][None])[0])
     assert Flatten()(x).shape == (3, 2, 144)
+
+
+@pytest.mark.parametrize(("kernel", "sides"), [(2, (6, 6)), (2, (7, 5)), (3, (7, 6)), ((1, 3), (2, 7)), (1, (2, 3))])
+def test_averages_and_their_gradients_are_those_of_torch(kernel, sides):
+    torch.manual_seed(0)
+    x = torch.randn(3, 2, 4, *sides, dtype=torch.float64, requires_grad=True)
+    ours, theirs = AvgPool2d(kernel)(x), torch.nn.functional.avg_pool2d(x.flatten(0, 1), kernel)
+    torch.testing.assert_close(ours, theirs.unflatten(0, (3, 2)))
+    given = torch.randn_like(ours)
+    torch.testing.assert_close(
+        *(torch.autograd.grad(result, x, given.reshape(result.shape))[0] for result in (ours, theirs))
+    )
 
 
 def test_constant_input_is_the_same_in_every_step():

@@ -1,5 +1,7 @@
 """Decoders against numbers worked by hand."""
 
+from itertools import product
+
 import pytest
 import torch
 from torch.nn import functional
@@ -31,6 +33,47 @@ def test_decoders(decoder, values, expected):
     assert decoder in DECODERS
     assert logits_of(values, decoder, gain=1.0, base=3.0)[0].tolist() == pytest.approx(expected)
     assert logits_of(values, decoder, gain=2.0, base=3.0)[0].tolist() == pytest.approx([2 * item for item in expected])
+
+
+def _probabilities(distances, gain):
+    """Of each class, that it answers, by going through all outcomes: when each neuron fires, or never."""
+    steps, _, classes = distances.shape
+    fired = torch.sigmoid(gain * distances[:, 0].cummax(0).values).tolist()
+    found = [0.0] * classes
+    for times in product(range(steps + 1), repeat=classes):
+        share = 1.0
+        for neuron, time in enumerate(times):
+            before = fired[time - 1][neuron] if time else 0.0
+            share *= (fired[time][neuron] if time < steps else 1.0) - before
+        found[times.index(min(times))] += share
+    return found
+
+
+@pytest.mark.parametrize("gain", [0.5, 3.0])
+def test_first_crossing_is_the_probability_to_answer(gain):
+    torch.manual_seed(3)
+    distances = torch.randn(3, 1, 4, dtype=torch.float64)
+    found = logits_of(distances, "first_crossing", gain=gain)
+    expected = _probabilities(distances, gain)
+    assert sum(expected) == pytest.approx(1)
+    assert found[0].exp().tolist() == pytest.approx(expected)
+
+
+def test_first_crossing_by_hand():
+    # Both fire in step 1, for sure: the lower answers. Nobody fires: the lowest does.
+    for distances in ([[-1.0, -1.0], [1.0, 1.0]], [[-1.0, -1.0], [-1.0, -1.0]]):
+        found = logits_of(torch.tensor(distances)[:, None], "first_crossing", gain=40.0)
+        assert found[0, 0].item() == pytest.approx(0, abs=1e-6)
+        assert -35 > found[0, 1].item() > -45
+    # A membrane that falls back has crossed; one that crosses earlier wins.
+    found = logits_of(torch.tensor([[-1.0, 1.0], [1.0, -3.0]])[:, None], "first_crossing", gain=40.0)
+    assert found[0, 1].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_first_crossing_has_a_gradient_far_from_the_threshold():
+    distances = torch.tensor([[5.0, -5.0]])[:, None].requires_grad_()
+    functional.cross_entropy(logits_of(distances, "first_crossing", gain=4.0), torch.tensor([1])).backward()
+    assert distances.grad.flatten().tolist() == pytest.approx([4.0, -4.0], rel=1e-3)
 
 
 def test_rates_are_read_by_votes_or_weights():

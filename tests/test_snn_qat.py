@@ -265,3 +265,27 @@ def test_wrong_use():
     coded = replace(network, input=replace(network.input, kind="rate"))
     with pytest.raises(UnsupportedError, match=r"^Input of kind rate cannot be trained with; use events or current$"):
         IntegerTwin(model, coded)
+
+
+def test_distances_of_the_last_population_cross_where_it_spikes():
+    random = np.random.default_rng(5)
+    model = mapped(random)
+    inputs = samples(model, random)
+    _, network = twin_and_network(model, inputs)
+    twin = IntegerTwin(with_scales(model, weight_bits=4), network, distances=True).eval()
+    *_, before, distances = twin(torch.from_numpy(inputs))
+    found, result = (
+        distances.detach().movedim(0, 1).numpy(),
+        golden.run(network, inputs, record=["spikes", "membranes"]),
+    )
+    np.testing.assert_array_equal(before.detach().movedim(0, 1).numpy(), result.spikes["d"])
+    spikes = result.spikes["e"]
+    assert spikes.any((1, 2)).sum() > 10
+    crossed = np.maximum.accumulate(found, 1) >= 0
+    np.testing.assert_array_equal(crossed, np.maximum.accumulate(spikes, 1) > 0)
+    silent = ~crossed
+    assert silent.any()
+    expected = result.membranes["e"] / network["e"].threshold - 1
+    np.testing.assert_allclose(found[silent], expected[silent], rtol=1e-6)
+    distances.sum().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in twin.parts[-1].parameters())

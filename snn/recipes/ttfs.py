@@ -21,7 +21,10 @@ class TtfsRecipe(SurrogateRecipe):
         Learn gamma and beta of every layer's current.
     decoder : str
         What a spike is worth in the loss: ``"linear"`` or ``"exponential"``, the less the later it comes, or always the
-        same, ``"count"``. See :mod:`snn.loss`; the first spike answers in any case.
+        same, ``"count"``; or ``"first_crossing"``, of membranes on their way to the threshold. See :mod:`snn.loss`; the
+        first spike answers in any case.
+    output_gain : float
+        Where gamma of the output starts, if it is learned.
     """
 
     neuron: str = "ttfs"
@@ -29,6 +32,7 @@ class TtfsRecipe(SurrogateRecipe):
     weight_norm: bool = False
     affine: bool = False
     decoder: str = "linear"
+    output_gain: float = 1.0
 
     @property
     def readout(self) -> str:
@@ -46,9 +50,9 @@ _MNIST = TtfsRecipe(
     weight_norm=True,
     affine=True,
     alpha=2.0,
-    decoder="exponential",
-    decoder_base=2.0,
-    loss_gain=8.0,
+    decoder="first_crossing",
+    loss_gain=5.0,
+    output_gain=0.4,
     output_bias=0.2,
     sparsity=0.0,
     shift=1,
@@ -70,9 +74,8 @@ TTFS = (
         encoder="direct>>2",
         layers="32C5s2-64C3-AP2-256",
         steps=4,
-        smoothing=0.05,
         flip=True,
-        epochs=16,
+        epochs=14,
     ),
 )
 
