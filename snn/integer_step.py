@@ -17,9 +17,11 @@ __all__ = ["Numbers", "advance"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Numbers:
-    """The integers of a population, each (N,), and its options; the names are those of :class:`quant.ir.Population`."""
+    """The integers of a population, each (N,), and its options; the names are those of :class:`quant.ir.Population`.
 
-    threshold: Tensor
+    The threshold is given to :func:`advance`, for it can be trained.
+    """
+
     reset: str
     reset_value: Tensor
     reset_amount: Tensor | None
@@ -46,24 +48,32 @@ class Numbers:
 
 
 def advance(
-    membrane: Tensor, drive: Tensor, bias: Tensor, fired: Tensor | None, numbers: Numbers
+    membrane: Tensor, drive: Tensor, bias: Tensor, threshold: Tensor, fired: Tensor | None, numbers: Numbers
 ) -> tuple[Tensor, ...]:
-    """H, spikes, the next membrane and, of a latch, who has fired; each (B, N)."""
-    result: tuple[Tensor, ...] = _Advance.apply(membrane, drive, bias, fired, numbers)
+    """H, spikes, the next membrane and, of a latch, who has fired; each (B, N). Bias and threshold are (N,)."""
+    result: tuple[Tensor, ...] = _Advance.apply(membrane, drive, bias, threshold, fired, numbers)
     return result
 
 
 class _Advance(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, membrane: Tensor, drive: Tensor, bias: Tensor, fired: Tensor | None, numbers: Numbers) -> Any:
+    def forward(
+        ctx: Any,
+        membrane: Tensor,
+        drive: Tensor,
+        bias: Tensor,
+        threshold: Tensor,
+        fired: Tensor | None,
+        numbers: Numbers,
+    ) -> Any:
         total = (membrane + drive).add_(bias)
-        spike = (total >= numbers.threshold).to(total.dtype)
+        spike = (total >= threshold).to(total.dtype)
         later = None
         if fired is not None:
             spike.mul_(1 - fired)
             later = fired + spike
         stored = numbers.shifted(numbers.kept(total, spike)).clamp_(numbers.low, numbers.high)
-        ctx.save_for_backward(total, spike, fired)
+        ctx.save_for_backward(total, spike, threshold, fired)
         ctx.numbers = numbers
         ctx.set_materialize_grads(False)
         return (total, spike, stored) if later is None else (total, spike, stored, later)
@@ -71,7 +81,7 @@ class _Advance(torch.autograd.Function):
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *given: Tensor | None) -> tuple[Tensor | None, ...]:
-        total, spike, fired = ctx.saved_tensors
+        total, spike, threshold, fired = ctx.saved_tensors
         numbers: Numbers = ctx.numbers
         of_total, of_spike, of_stored, of_later = (*given, None)[:4]
         wanted = torch.zeros_like(total) if of_total is None else of_total.clone()
@@ -80,7 +90,7 @@ class _Advance(torch.autograd.Function):
         if fired is not None:
             if of_later is not None:
                 sparked.add_(of_later)
-            crossed = (total >= numbers.threshold).to(total.dtype)
+            crossed = (total >= threshold).to(total.dtype)
             of_fired = -sparked * crossed if of_later is None else of_later - sparked * crossed
             sparked.mul_(1 - fired)
         if of_stored is not None:
@@ -95,6 +105,7 @@ class _Advance(torch.autograd.Function):
             elif numbers.reset == "subtract" and numbers.reset_amount is not None:
                 sparked.addcmul_(of_kept, numbers.reset_amount, value=-1)
             wanted.add_(of_kept.mul_(total > 0) if numbers.rectify else of_kept)
-        distance = (total - numbers.threshold).div_(numbers.threshold)
-        wanted.addcmul_(sparked.div_(numbers.threshold), numbers.surrogate.slope(distance))
-        return wanted, wanted, wanted.sum(0), of_fired, None
+        sparked.mul_(numbers.surrogate.slope((total - threshold).div_(threshold))).div_(threshold)
+        wanted.add_(sparked)
+        of_threshold = -sparked.mul_(total).sum(0) / threshold if ctx.needs_input_grad[3] else None
+        return wanted, wanted, wanted.sum(0), of_threshold, of_fired, None

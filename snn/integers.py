@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from quant.graph import Shape
 from quant.ir import Connection, Decay, Population
-from quant.rounding import round_amount, round_weights
+from quant.rounding import round_amount, round_threshold, round_weights
 
 from .integer_step import Numbers, advance
 from .surrogate import Surrogate
@@ -114,18 +114,33 @@ class IntegerNeurons(nn.Module):
     surrogate : Surrogate
     dtype : torch.dtype
         It must hold every sum exactly.
+    threshold : array of float, optional
+        To be trained too, one or per channel or per neuron. Default: the population's, which stays. What a neuron is
+        reset by stays in any case.
     """
 
     def __init__(
-        self, population: Population, bias: NDArray[Any], unit: NDArray[Any], surrogate: Surrogate, dtype: torch.dtype
+        self,
+        population: Population,
+        bias: NDArray[Any],
+        unit: NDArray[Any],
+        surrogate: Surrogate,
+        dtype: torch.dtype,
+        *,
+        threshold: NDArray[Any] | None = None,
     ) -> None:
         super().__init__()
         self.surrogate, self.dtype = surrogate, dtype
         channels = (population.shape[0], *(1,) * (len(population.shape) - 1))
         self.unit = np.broadcast_to(unit, population.shape[:1]).reshape(channels)
-        if bias.shape != population.shape:
-            bias = np.broadcast_to(bias.reshape(-1), population.shape[:1]).reshape(channels)
-        self.bias = nn.Parameter(_tensor(bias, torch.float64))
+
+        def spread(values: NDArray[Any]) -> NDArray[Any]:
+            if values.shape == population.shape:
+                return values
+            return np.broadcast_to(values.reshape(-1), population.shape[:1]).reshape(channels)
+
+        self.bias = nn.Parameter(_tensor(spread(bias), torch.float64))
+        self.level = None if threshold is None else nn.Parameter(_tensor(spread(threshold), torch.float64))
         self.register_buffer("inverse", _tensor(1 / self.unit, torch.float64))
         self.inverse: Tensor
         self.load(population)
@@ -140,7 +155,6 @@ class IntegerNeurons(nn.Module):
         self.current_decay = self._fraction(population.current_decay) if population.current_decay is not None else None
         if self.threshold is not None:
             self.numbers = Numbers(
-                threshold=self.threshold,
                 reset=population.reset,
                 reset_value=self.value,
                 reset_amount=self.amount,
@@ -168,8 +182,19 @@ class IntegerNeurons(nn.Module):
         exact = (self.bias * self.inverse).to(self.dtype)
         return _through(_tensor(self.integers(), exact.dtype), exact).expand(self.population.shape).flatten()
 
+    def thresholds(self) -> NDArray[np.int64] | None:
+        """The trained thresholds as the integer network has them, one or per channel or per neuron."""
+        if self.level is None:
+            return None
+        return round_threshold(np.maximum(self.level.detach().numpy(), self.unit), self.unit, strict=False)
+
     def start(self, batch: int) -> None:
         """Begin a sample."""
+        trained = self.thresholds()
+        if self.level is not None and trained is not None:
+            exact = (self.level * self.inverse).to(self.dtype)
+            level = _through(_tensor(trained, self.dtype), exact)
+            self.threshold = level.expand(self.population.shape).flatten()
         self.membrane = self.initial.expand(batch, -1)
         self.fired = torch.zeros_like(self.membrane)
         self.current = torch.zeros_like(self.membrane)
@@ -185,7 +210,7 @@ class IntegerNeurons(nn.Module):
             return self.advanced(drive, bias)
         latch = item.reset == "latch"
         self.total, spike, self.membrane, *fired = advance(
-            self.membrane, drive, bias, self.fired if latch else None, self.numbers
+            self.membrane, drive, bias, self.threshold, self.fired if latch else None, self.numbers
         )
         self.fired = fired[0] if fired else self.fired
         return spike

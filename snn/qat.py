@@ -32,14 +32,16 @@ _EXACT = 1 << 24
 
 
 class IntegerTwin(nn.Module):
-    """An integer network whose weights and biases can be trained.
+    """An integer network whose weights, biases and thresholds can be trained.
+
+    Thresholds stay of neurons that are reset by subtraction, are ternary, or fire above them only.
 
     Parameters
     ----------
     model : FloatNetwork
         Weights and biases to start from, and a scale for every population.
     network : Network
-        What the model quantizes to: widths, thresholds, resets, decays and rails are taken from it and stay.
+        What the model quantizes to: widths, resets, decays and rails are taken from it and stay.
     surrogate : Surrogate
         Gradient of a spike.
     dropout : float
@@ -79,8 +81,12 @@ class IntegerTwin(nn.Module):
             shape = network.shape_of(item.source)
             synapses.append(IntegerSynapses(item, np.asarray(source.weights), scales, shape, self.dtype))
         for name in network.order:
-            bias = np.asarray(model[name].bias)
-            neurons.append(IntegerNeurons(network[name], bias, _unit(model, name), surrogate, self.dtype))
+            exact, unit = model[name], _unit(model, name)
+            # A reset by subtraction takes the threshold away, and would have to be trained with it.
+            fixed = exact.threshold is None or exact.reset == "subtract" or exact.strict or exact.ternary
+            level = None if fixed else np.asarray(exact.threshold, np.float64)
+            bias = np.asarray(exact.bias)
+            neurons.append(IntegerNeurons(network[name], bias, unit, surrogate, self.dtype, threshold=level))
         self.synapses, self.neurons = tuple(synapses), tuple(neurons)
         self.parts = nn.ModuleList([*synapses, *neurons])
         self.record = False
@@ -162,7 +168,7 @@ class IntegerTwin(nn.Module):
             neurons.load(network[name])
 
     def to_float(self, metadata: Mapping[str, Any] | None = None) -> FloatNetwork:
-        """The model with its trained weights and biases, and its decays, on the grid of the integers used here."""
+        """The model with what was trained, and its decays, on the grid of the integers used here."""
         connections = [
             replace(source, weights=synapses.integers() * np.asarray(synapses.scale))
             for source, synapses in zip(self.model.connections, self.synapses, strict=True)
@@ -171,10 +177,16 @@ class IntegerTwin(nn.Module):
             name: neurons.integers() * neurons.unit
             for name, neurons in zip(self.network.order, self.neurons, strict=True)
         }
+        levels = {
+            name: self.model[name].threshold if trained is None else trained * neurons.unit
+            for name, neurons in zip(self.network.order, self.neurons, strict=True)
+            for trained in [neurons.thresholds()]
+        }
         populations = [
             replace(
                 item,
                 bias=biases[item.name],
+                threshold=levels[item.name],
                 decay=_fraction(self.network[item.name].decay),
                 current_decay=_fraction(self.network[item.name].current_decay),
             )

@@ -296,12 +296,12 @@ def _rate(index: int, rising: float, batches: int) -> float:
 
 
 def _groups(module: nn.Module, weight_decay: float) -> Sequence[dict[str, Any]]:
-    """Weights decay; biases and slopes do not."""
-    parameters = list(module.parameters())
-    return [
-        {"params": [item for item in parameters if item.ndim > 1], "weight_decay": weight_decay},
-        {"params": [item for item in parameters if item.ndim <= 1], "weight_decay": 0.0},
-    ]
+    """Weights decay; biases, slopes and thresholds, one a channel, do not."""
+    weights: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for item in module.parameters():
+        (weights if item.numel() > max(item.shape, default=1) else others).append(item)
+    return [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
 def answers(spikes: Tensor, readout: str) -> Tensor:
