@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 __all__ = ["Advance", "Screen"]
 
 _WIDTH = 160
+# A log need not say more often how far something is.
+_LOG_SECONDS = 30
 
 Advance = Callable[[str, int, int], None]
 """Called with a stage, how much of it is done, and of how much; of 0 or 1, only the time is shown."""
@@ -48,7 +51,7 @@ class Screen:
 
     @contextmanager
     def progress(self) -> Iterator[Advance]:
-        """A line for every stage while it lasts; without a terminal, its name when it begins."""
+        """A line for every stage while it lasts; without a terminal, its name when it begins, then how far it is."""
         if not self.messages.is_terminal:
             yield _announcer(self.say)
             return
@@ -76,12 +79,18 @@ def _plain(value: Any) -> Any:
 
 def _announcer(say: Callable[[str], None]) -> Advance:
     stages: set[str] = set()
+    said = monotonic()
 
     def advance(stage: str, done: int, total: int) -> None:
-        name = stage.partition("\n")[0]
+        nonlocal said
+        name, _, detail = stage.partition("\n")
         if name not in stages:
             stages.add(name)
             say(f"{name} ...")
+            said = monotonic()
+        elif monotonic() - said > _LOG_SECONDS:
+            say(" ".join([name, *([f"{done}/{total}"] if total > 1 else []), detail]).strip())
+            said = monotonic()
 
     return advance
 

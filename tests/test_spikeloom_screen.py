@@ -30,6 +30,17 @@ def test_messages_go_to_standard_error_as_they_are(capsys):
     assert (written.out, written.err) == ("", "[red] 1 of 2 [/red] " + "x" * 300 + "\n")
 
 
+def test_a_log_hears_now_and_then_how_far_it_is(capsys, monkeypatch):
+    clock = iter([0, 0, 20, 31, 31, 40, 62, 62])
+    monkeypatch.setattr("spikeloom.screen.monotonic", lambda: next(clock))
+    with Screen().progress() as advance:
+        advance("Training", 0, 9)
+        for done in range(1, 5):
+            advance(f"Training\nloss 0.{done}", done, 9)
+    lines = ["Training ...", "Training 2/9 loss 0.2", "Training 4/9 loss 0.4"]
+    assert capsys.readouterr().err.splitlines() == lines
+
+
 def test_tables_go_to_standard_output(capsys):
     Screen().show({}, table("Title", ("a", "b"), [("x", 1), ("y", None)]), "words [1]")
     lines = capsys.readouterr().out.splitlines()
