@@ -739,3 +739,20 @@ def test_refuses_to_record_what_there_is_not():
 def test_needs_neither_torch_nor_hardware():
     code = "import sys, sim.golden; assert not {'torch', 'amaranth', 'cocotb', 'hw'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64])
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 63), (0, 64), (0, 255), (-128, 127)])
+def test_windows_are_summed_whatever_the_type_of_the_inputs(dtype, low, high):
+    """Four times 64 does not fit the byte that 64 comes in."""
+    if low < np.iinfo(dtype).min:
+        pytest.skip("a type without a sign")
+    port = Input(shape=(1, 2, 2), low=low, high=high, kind="current" if high > 1 else "events")
+    pooled = link(kind="dense", pool=(2, 2), weights=[[1]], weight_bits=2)
+    neurons = population(reset="none", state_min=-2000, state_max=2000)
+    model = network(neurons, port=port, connections=(pooled,), steps=1)
+    for value in (low, high):
+        inputs = np.full((1, 1, 4) if high == 1 else (1, 4), value, dtype)
+        result = golden.run(model, inputs, record=EVERYTHING)
+        assert result.membranes["p"].tolist() == [[[4 * value]]]
+        assert result.totals["input"].tolist() == [4 * (value != 0)]

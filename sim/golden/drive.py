@@ -7,7 +7,9 @@ for. Where they leave bits to spare, several targets share one float as fields o
     product = sum over j of field_j * 2**(bits * j),      abs(field_j) < 2**(bits - 1)
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ __all__ = ["Drive"]
 
 Array = NDArray[Any]
 
-_BLOCK_BYTES = 2 << 20
+_BLOCK_BYTES = 1 << 20
 _MANTISSA: dict[DTypeLike, int] = {np.float32: 24, np.float64: 53}
 _WORTH_PACKING = 32
 
@@ -41,15 +43,16 @@ class Drive:
     """
 
     def __init__(self, connection: Connection, source_shape: Shape, values: Range, dtype: DTypeLike):
-        self.connection = connection
         self.dtype = np.dtype(dtype)
         self.size = int(np.prod(connection.target_shape(source_shape)))
         sums = fan_in(connection, source_shape, values)
+        self._pool = _Pool(connection, source_shape, values)
+        self.connection = connection = replace(connection, pool=(1, 1))
         self._fields = _Fields.fitting(sums, self.size) if connection.kind == "dense" else None
         if self._fields is None:
-            self._operator = Operator(connection, source_shape, self._exact(sums))
+            self._operator = Operator(connection, self._pool.shape, self._exact(sums))
         else:
-            self._operator = Operator(self._fields.packed(connection), source_shape, self._fields.dtype)
+            self._operator = Operator(self._fields.packed(connection), self._pool.shape, self._fields.dtype)
 
     def _exact(self, sums: Range) -> DTypeLike:
         """The type to compute in. What wraps around in integers comes out right, but for an OR of sums."""
@@ -68,14 +71,15 @@ class Drive:
             Values of the source, in any memory order.
         result : array of dtype, (T, B, N_target)
         """
-        steps, batch, size = values.shape
+        steps, batch, _ = values.shape
+        size = int(np.prod(self._pool.shape))
         taps = self.connection.weights[0, 0].size if self.connection.kind.startswith("conv") else 1
         samples = min(batch, max(1, _BLOCK_BYTES // (steps * size * self._operator.dtype.itemsize * taps)))
         rows = np.empty((steps, samples, size), self._operator.dtype)
         for start in range(0, batch, samples):
             stop = min(start + samples, batch)
             block = rows[:, : stop - start]
-            np.copyto(block, values[:, start:stop])
+            self._pool(values[:, start:stop], block)
             self._block(block, result[:, start:stop])
 
     def _block(self, rows: Array, result: Array) -> None:
@@ -84,6 +88,32 @@ class Drive:
             np.copyto(result, brought, casting="unsafe")
         else:
             self._fields.unpack(brought, result)
+
+
+class _Pool:
+    """Sums of windows, in the sources' own type as long as it holds them."""
+
+    def __init__(self, connection: Connection, source_shape: Shape, values: Range):
+        self.window = connection.pool
+        self.source_shape = source_shape
+        self.shape = connection.pooled_shape(source_shape)
+        factor = int(np.prod(self.window))
+        self.sums = Range(factor * values.low, factor * values.high)
+
+    def __call__(self, values: Array, result: Array) -> None:
+        """Write the sums of ``values``, (T, B, N_source), to ``result``, (T, B, N_pooled)."""
+        if self.window == (1, 1):
+            np.copyto(result, values)
+            return
+        (high, wide), (rows, columns) = self.window, self.shape[1:]
+        maps = values.reshape(*values.shape[:2], *self.source_shape)
+        dtype = result.dtype
+        if values.dtype.kind in "iu":
+            held = np.iinfo(values.dtype)
+            dtype = values.dtype if held.min <= self.sums.low and self.sums.high <= held.max else dtype
+        lines = reduce(add, (maps[:, :, :, i : rows * high : high].astype(dtype, copy=False) for i in range(high)))
+        cells = reduce(add, (lines[..., i : columns * wide : wide] for i in range(wide)))
+        np.copyto(result, cells.reshape(result.shape))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,9 +152,7 @@ class _Fields:
         spread[:targets] = connection.weights
         shifts = self.bits * np.arange(self.count).reshape(-1, 1, 1)
         weights = (spread.reshape(self.count, part, sources) << shifts).sum(axis=0)
-        return Synapses(
-            source=connection.source, target=connection.target, kind="dense", weights=weights, pool=connection.pool
-        )
+        return Synapses(source=connection.source, target=connection.target, kind="dense", weights=weights)
 
     def unpack(self, brought: Array, result: Array) -> None:
         """Write the fields of ``(T, B, part)`` floats, which are used up, to ``(T, B, N_target)`` integers."""
