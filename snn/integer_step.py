@@ -19,6 +19,8 @@ __all__ = ["Numbers", "advance"]
 class Numbers:
     """The integers of a population, each (N,), and its options; the names are those of :class:`quant.ir.Population`.
 
+    ``keeps``: the decay is one.
+
     The threshold is given to :func:`advance`, for it can be trained.
     """
 
@@ -29,6 +31,7 @@ class Numbers:
     numerator: Tensor
     shift: int
     half: int
+    keeps: bool
     low: int
     high: int
     surrogate: Surrogate
@@ -44,6 +47,8 @@ class Numbers:
 
     def shifted(self, kept: Tensor) -> Tensor:
         """The decayed V' without its rails, in the place of ``kept``."""
+        if self.keeps:
+            return kept
         return kept.mul_(self.numerator).add_(self.half).div_(1 << self.shift).floor_()
 
 
@@ -97,7 +102,9 @@ class _Advance(torch.autograd.Function):
             kept = numbers.kept(total, spike)
             shifted = numbers.shifted(kept)
             inside = (shifted >= numbers.low) & (shifted <= numbers.high)
-            of_kept = (of_stored * inside).mul_(numbers.numerator / (1 << numbers.shift))
+            of_kept = of_stored * inside
+            if not numbers.keeps:
+                of_kept.mul_(numbers.numerator / (1 << numbers.shift))
             if numbers.reset == "zero":
                 before = torch.relu(total) if numbers.rectify else total
                 sparked.addcmul_(of_kept, before - numbers.reset_value, value=-1)

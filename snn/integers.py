@@ -162,6 +162,7 @@ class IntegerNeurons(nn.Module):
                 numerator=self.decay[0],
                 shift=population.decay.shift,
                 half=population.decay.half,
+                keeps=population.decay.is_one,
                 low=population.state_min,
                 high=population.state_max,
                 surrogate=self.surrogate,

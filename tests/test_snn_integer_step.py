@@ -67,3 +67,14 @@ def test_by_hand():
     # 6 reaches 6; 7 * 5 = 35, 35 + 4 = 39, 39 >> 3 = 4; 8: 44 >> 3 = 5; -20: -96 >> 3 = -12, its rail.
     assert item.step(drive, bias).tolist() == [[1, 0, 0, 0]]
     assert item.membrane.tolist() == [[0, 4, 5, -12]]
+
+
+@pytest.mark.parametrize("reset", ["zero", "subtract", "none", "latch"])
+def test_what_is_kept_whole_has_the_same_gradients_too(reset):
+    generator = torch.Generator().manual_seed(4)
+    item = neurons(reset, decay=Decay())
+    drives = torch.randint(-14, 22, (6, 50, 4), generator=generator).double()
+    weights = torch.randn(6, 3, 50, 4, generator=generator, dtype=torch.float64)
+    found, expected = (run(item, method, drives, weights) for method in ("step", "advanced"))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
