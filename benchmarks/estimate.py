@@ -13,6 +13,7 @@ from statistics import mean
 import numpy as np
 
 from boards.build import plan_build
+from boards.choice import Choice
 from boards.steps import LOGS, STAGES
 from boards.tools import find_tools
 from boards.usage import resources_in_log
@@ -97,8 +98,8 @@ def maps() -> Network:
     )
 
 
-def pack(design: Design) -> tuple[dict[str, int], dict[str, int]]:
-    """Estimate of a design, and what synthesis and packing make of it; nothing is placed."""
+def pack(design: Design) -> tuple[Choice, dict[str, int]]:
+    """Plan of a design with its estimate, and what synthesis and packing make of it; nothing is placed."""
     plan = plan_build(design.network, design.board, lanes=design.lanes)
     tools = find_tools(plan.board.tools)
     with tempfile.TemporaryDirectory() as name:
@@ -110,15 +111,15 @@ def pack(design: Design) -> tuple[dict[str, int], dict[str, int]]:
         # It fails in the end, for there is no bitstream to write; its log tells what it has packed.
         subprocess.run([*packing, "--pack-only"], cwd=folder, check=False, capture_output=True)
         found = resources_in_log((folder / LOGS[STAGES[1]]).read_text())
-    expected = plan.choice.expected.as_dict()
-    return expected, {name: found[name]["used"] if name in found else 0 for name in expected}
+    return plan.choice, {name: found[name]["used"] if name in found else 0 for name in plan.choice.expected.as_dict()}
 
 
 def measurements() -> list[Measurement]:
     """Mean errors of the logic and of the block RAMs."""
     logic, blocks, total = [], [], 0
     for design in designs():
-        expected, used = pack(design)
+        choice, used = pack(design)
+        expected = choice.expected.as_dict()
         words = ", ".join(f"{name} {expected[name]} of {used[name]}" for name in used)
         print(f"{design.network.name} on {design.board}, {design.lanes} lanes: {words}", file=sys.stderr)
         logic.append(abs(expected["logic_cells"] / used["logic_cells"] - 1))

@@ -31,6 +31,8 @@ __all__ = ["Estimate", "Parts", "core_parts", "estimate", "shared_parts", "total
 
 _LINK_QUEUE = (9, 256)
 _COUNTER_BITS = 32
+# Of an operation of a core: of a sweep, of the last step, mute.
+_FLAGS = 3
 # Bits of an operand of one of ECP5's multipliers, at most.
 _DSP_OPERAND = 18
 
@@ -144,11 +146,12 @@ def _bits(number: int) -> int:
 
 def _control(core: CorePlan) -> Parts:
     """What goes through the stages of a core beside its sums."""
-    place = _place_bits(core) + _bits(core.sweeps) + 4
     values = max(port.values.width for port in core.ports) if core.multiplies else 0
-    issued = len(core.ports) + _bits(core.rows) + _bits(core.banks) + place + values
-    stages = core.depth * issued + (5 + _second_order(core)) * place
-    return Counter(core=1, control_bits=stages + 3 * issued + 4 * core.banks)
+    issued = len(core.ports) + _bits(core.rows) + values + _FLAGS
+    stages = core.depth * issued + (5 + _second_order(core)) * _FLAGS
+    # What counts the words of a sweep, where they are issued, fetched, sent and written.
+    words = 4 * _bits(core.sweeps) + 2 * _bits(core.banks) + 2 * _bits(core.rows) + _place_bits(core)
+    return Counter(core=1, control_bits=stages + 3 * issued + 2 * words + 4 * core.banks)
 
 
 def _second_order(core: CorePlan) -> bool:

@@ -232,7 +232,8 @@ class _Search:
             if trial.interval < best.interval:
                 best = trial
         while True:
-            shorter = min(self._all_wider(best, free), key=lambda item: item.latency, default=best)
+            tried = [item for load in loads(best.plan, self.activity) for _, item in self._tried(best, load, free)[0]]
+            shorter = min(tried, key=lambda item: item.latency, default=best)
             if shorter.latency > (1 - _WORTH) * best.latency:
                 return self.choice(best, reason)
             best = shorter
@@ -270,15 +271,20 @@ class _Search:
         return [item for item in found if item is not None]
 
     def _wider(self, trial: _Trial, load: Load, free: list[str]) -> tuple[_Trial | None, str]:
-        """The trial with more lanes or units for a core, and less work; or none, and why."""
+        """The trial with more lanes or units for a core that saves most for its logic; or none, and why."""
+        found, reason = self._tried(trial, load, free)
+        return max(found, key=lambda item: item[0])[1] if found else None, reason
+
+    def _tried(self, trial: _Trial, load: Load, free: list[str]) -> tuple[list[tuple[float, _Trial]], str]:
+        """Trials with more lanes or units for a core, and less work, and what each saves for its logic; or why none."""
         core = next((core for core in trial.plan.cores if core.name == load.name), None)
         if core is None:
             what = "its events enter" if load.name == INPUT else "events and scores leave"
-            return None, f"the {load.name} takes longest, {load.cycles:,.0f} cycles: {what} one a cycle"
+            return [], f"the {load.name} takes longest, {load.cycles:,.0f} cycles: {what} one a cycle"
         if load.sending:
-            return None, f"{core.name} takes longest, and its spikes leave one a cycle"
+            return [], f"{core.name} takes longest, and its spikes leave one a cycle"
         if core.name not in free:
-            return None, f"{core.name} takes longest, and its lanes were given"
+            return [], f"{core.name} takes longest, and its lanes were given"
         shortages: list[str] = []
         found: list[tuple[float, _Trial]] = []
         for lanes, units in self._options(core, trial):
@@ -293,9 +299,9 @@ class _Search:
             saved = load.cycles - core_load(made, self.activity).cycles
             found.append((saved / max(1, wider.expected.logic_cells - trial.expected.logic_cells), wider))
         if found:
-            return max(found, key=lambda item: item[0])[1], ""
+            return found, ""
         full = f"{core.name} takes longest, and has a lane for every channel of a place"
-        return None, shortages[0] if shortages else full
+        return [], shortages[0] if shortages else full
 
     def _options(self, core: CorePlan, trial: _Trial) -> list[tuple[int, int]]:
         """Lanes and units to try: more lanes, the fewest first; then, the last, twice the units."""

@@ -11,11 +11,12 @@ from amaranth.lib.wiring import In, Out
 
 from .accumulator import Accumulator
 from .address import Addresser
-from .layout import BeatLayout, Fields, shape_of
+from .layout import BeatLayout, shape_of
 from .loader import PortSignature
 from .plan import QUEUE_DEPTH, CorePlan
-from .serialiser import Serialiser
+from .serialiser import PlaceLayout, Serialiser
 from .sweep import Sweep
+from .walk import Walk
 from .weights import Weights
 
 __all__ = ["Core"]
@@ -98,19 +99,12 @@ class Core(wiring.Component):
 
         # Operation of this cycle: a row of an event, or a word of the sweep.
         # A signal each, not a structure: fields depend on others, and simulators order whole signals.
-        low, high = self._place_widths
         issued_layout = wiring.Signature(
             {
                 "add": Out(len(plan.ports)),
                 "sweep": Out(1),
                 "hand": Out(1),
                 "row": Out(range(plan.rows)),
-                "line": Out(range(plan.rows)),
-                "bank": Out(range(plan.banks)),
-                "index": Out(range(plan.sweeps)),
-                "low": Out(low),
-                "high": Out(high),
-                "end": Out(1),
                 "last": Out(1),
                 "mute": Out(1),
                 "value": Out(shape_of(reduce(or_, (port.values for port in plan.ports)))),
@@ -127,19 +121,20 @@ class Core(wiring.Component):
         operands = self._operands(m, operations, stages)
 
         # Sums of the events; the sweep takes them.
+        m.submodules.fetched_words = words = Walk(plan)
         here, drives = stages[depth], []
         for held in (True, False):
-            accumulator = self._accumulator(m, held, stages, operands)
+            accumulator = self._accumulator(m, held, stages, operands, words)
             if accumulator is not None:
                 drives.append(accumulator.taken)
         m.d.comb += [
-            sweep.fetch_index.eq(stages[depth - 1].index),
+            words.step.eq(stages[depth - 1].sweep),
+            sweep.fetch_index.eq(words.index),
             sweep.valid.eq(here.sweep),
-            sweep.place.low.eq(here.low),
-            sweep.place.high.eq(here.high),
+            sweep.last.eq(here.last),
+            sweep.mute.eq(here.mute),
         ]
         m.d.comb += [sweep.drives[unit].eq(sum(item[unit] for item in drives)) for unit in range(plan.units)]
-        m.d.comb += [getattr(sweep, name).eq(getattr(here, name)) for name in ("index", "end", "last", "mute")]
         m.d.comb += [
             getattr(self.trace, name).eq(getattr(sweep, f"trace_{name}")) for name in self.trace.signature.members
         ]
@@ -149,8 +144,7 @@ class Core(wiring.Component):
             shape=plan.shape,
             units=plan.units,
             depth=QUEUE_DEPTH,
-            low_width=low,
-            high_width=high,
+            place=PlaceLayout.of(plan.shape, plan.units),
             values=plan.sends,
         )
         wiring.connect(m, **{"serialiser.o": serialiser.o, "core.o": wiring.flipped(self.o)})
@@ -167,18 +161,12 @@ class Core(wiring.Component):
         m.d.sync += places.eq(places + serialiser.dropped + serialiser.released - claim)
         return m
 
-    @property
-    def _place_widths(self) -> tuple[int, int]:
-        """Bits of a neuron's address below and above its lane."""
-        x, y, c = Fields(self.plan.shape).widths
-        return x + y, max(0, c - (self.plan.units.bit_length() - 1))
-
     def _issue(self, m: Module, issued: Any, operations: list[Any]) -> Signal:
         """Choose the operation of this cycle; whether it claims a place in the queue of spikes."""
         plan = self.plan
         self._places = places = Signal(range(QUEUE_DEPTH + 1), init=QUEUE_DEPTH, name="places")
         cleaning, claim = Signal(init=1), Signal()
-        joined, over, ends, passes = Signal(), Signal(), Signal(), Signal()
+        joined, over, ends, passes, closes = Signal(), Signal(), Signal(), Signal(), Signal()
         ticks = [item.valid & item.p.tick for item in operations]
         lasts = [item.p.last for item, port in zip(operations, plan.ports, strict=True) if not port.delayed]
         if self.paced is not None:
@@ -188,8 +176,12 @@ class Core(wiring.Component):
             m.d.comb += self.pace.ready.eq(~paced | over)
             with m.If(self.pace.ready):
                 m.d.sync += [paced.eq(self.pace.valid & self.pace.p.tick), ending.eq(self.pace.p.last)]
+        m.submodules.issued_words = words = Walk(plan)
+        m.d.comb += [words.step.eq(issued.sweep), closes.eq(issued.sweep & words.end)]
         cooldown = Signal(range(plan.cooldown + 1))
-        with m.If(cooldown != 0):
+        with m.If(closes):
+            m.d.sync += cooldown.eq(plan.cooldown)
+        with m.Elif(cooldown != 0):
             m.d.sync += cooldown.eq(cooldown - 1)
         m.d.comb += [
             joined.eq(reduce(and_, ticks) & ~cleaning),
@@ -201,7 +193,6 @@ class Core(wiring.Component):
         if plan.aside:
             # The sums are handed over at the tick; the sweep goes its own way.
             sweeping, last, mute = Signal(), Signal(), Signal()
-            closes = issued.sweep & issued.end
             free_now = (~sweeping & (cooldown == 0)) | (closes if plan.cooldown == 0 else 0)
             m.d.comb += [
                 issued.hand.eq((joined | cleaning) & free_now),
@@ -219,9 +210,9 @@ class Core(wiring.Component):
                 issued.sweep.eq((cooldown == 0) & (places != 0) & ((joined & ~passes) | cleaning)),
                 issued.last.eq(ends | cleaning),
                 issued.mute.eq(cleaning),
-                over.eq(passes | (issued.sweep & issued.end & ~cleaning)),
+                over.eq(passes | (closes & ~cleaning)),
             ]
-            with m.If(issued.sweep & issued.end):
+            with m.If(closes):
                 m.d.sync += cleaning.eq(0)
 
         # A row of the first port that has one.
@@ -236,37 +227,8 @@ class Core(wiring.Component):
             m.d.comb += [issued.add[index].eq(wants & free), item.ready.eq(issued.add[index] | over)]
             free = free & ~wants
         m.d.comb += issued.value.eq(value)
-        m.d.comb += issued.row.eq(row if plan.aside else Mux(issued.sweep, issued.line, row))
-        self._go_through_words(m, issued, cooldown)
+        m.d.comb += issued.row.eq(row if plan.aside else Mux(issued.sweep, words.line, row))
         return claim
-
-    def _go_through_words(self, m: Module, issued: Any, cooldown: Signal) -> None:
-        """Words of a sweep: bank by bank, row by row, and their place in the map."""
-        plan = self.plan
-        tiling, (columns, _, _) = plan.word_tiling, Fields(plan.shape).sizes
-        x, y, _ = Fields(plan.shape).widths
-        bank, index, line = Signal(range(plan.banks)), Signal(range(plan.sweeps)), Signal(range(plan.rows))
-        block, column, down = Signal(range(tiling.blocks)), Signal(x), Signal(y)
-        m.d.comb += [
-            issued.line.eq(line),
-            issued.bank.eq(bank),
-            issued.index.eq(index),
-            issued.low.eq(Cat(column, down)),
-            issued.high.eq(block),
-        ]
-        with m.If(index == plan.sweeps - 1):
-            m.d.comb += issued.end.eq(1)
-        with m.If(issued.sweep):
-            m.d.sync += [index.eq(index + 1), bank.eq(bank + 1), block.eq(block + 1)]
-            with m.If((bank == plan.banks - 1) | (block == tiling.blocks - 1)):
-                m.d.sync += [bank.eq(0), line.eq(line + 1)]
-            with m.If(block == tiling.blocks - 1):
-                m.d.sync += [block.eq(0), column.eq(column + 1)]
-                with m.If(column == columns - 1):
-                    m.d.sync += [column.eq(0), down.eq(down + 1)]
-            with m.If(issued.end):
-                m.d.sync += [signal.eq(0) for signal in (index, bank, line, block, column, down)]
-                m.d.sync += cooldown.eq(plan.cooldown)
 
     def _operands(self, m: Module, operations: list[Any], stages: list[Any]) -> Any:
         """What the operation that comes to the accumulators adds to every lane."""
@@ -307,7 +269,7 @@ class Core(wiring.Component):
         self._reached = reached
         return products
 
-    def _accumulator(self, m: Module, held: bool, stages: list[Any], operands: Any) -> Accumulator | None:
+    def _accumulator(self, m: Module, held: bool, stages: list[Any], operands: Any, words: Walk) -> Accumulator | None:
         """Sums of the ports that are held, or of the others."""
         plan, depth = self.plan, len(stages) - 1
         mine = [index for index, port in enumerate(plan.ports) if port.held == held]
@@ -329,13 +291,13 @@ class Core(wiring.Component):
         m.d.comb += [
             accumulator.fetch_row.eq(stages[depth - 2].row),
             accumulator.row.eq(following.row),
-            accumulator.bank.eq(following.bank),
+            accumulator.bank.eq(words.bank),
             accumulator.add.eq(Cat(following.add[index] for index in mine).any()),
             accumulator.take.eq(following.sweep),
             accumulator.operands.eq(operands),
         ]
         if plan.aside:
-            m.d.comb += [accumulator.hand.eq(following.hand), accumulator.line.eq(following.line)]
+            m.d.comb += [accumulator.hand.eq(following.hand), accumulator.line.eq(words.line)]
         else:
             m.d.comb += accumulator.clear.eq(following.last if held else 1)
         if once:

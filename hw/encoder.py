@@ -20,7 +20,7 @@ from .arith import scale
 from .layout import BeatLayout, Fields
 from .plan import BINARY, MAX_UNITS
 from .readout import following
-from .serialiser import Serialiser
+from .serialiser import PlaceLayout, Serialiser
 
 __all__ = ["ENCODER_QUEUE", "Encoder", "PixelTiling"]
 
@@ -199,8 +199,7 @@ class Encoder(wiring.Component):
             shape=self.port.shape,
             units=tiling.units,
             depth=ENCODER_QUEUE,
-            low_width=0,
-            high_width=self.layout.fields.width - tiling.lane_bits,
+            place=PlaceLayout(low=0, high=self.layout.fields.width - tiling.lane_bits),
             values=BINARY,
         )
         claim = issue & ~cleaning

@@ -60,7 +60,7 @@ class Serialiser(wiring.Component):
         Lanes of a word, a power of two.
     depth : int
         Words that the queue holds, at least 3.
-    low_width, high_width : int
+    place : PlaceLayout
         Bits of an address below the lane, and above it.
     values : Range
         Range of an event's value.
@@ -85,13 +85,12 @@ class Serialiser(wiring.Component):
         ``last`` is that of the word, on its events too.
     """
 
-    def __init__(self, *, shape: Shape, units: int, depth: int, low_width: int, high_width: int, values: Range):
+    def __init__(self, *, shape: Shape, units: int, depth: int, place: PlaceLayout, values: Range):
         if depth < 3:
             # The queue's output register fills a cycle late: two words in a row would not find a place.
             raise ValueError(f"Queue depth must be at least 3 words, not {depth}")
         self.units = units
         self.depth = depth
-        place = PlaceLayout(low=low_width, high=high_width)
         word: dict[str, Any] = {"fired": unsigned(units), "place": place, "end": unsigned(1), "last": unsigned(1)}
         if values != BINARY:
             word["values"] = data.ArrayLayout(shape_of(values), units)

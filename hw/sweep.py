@@ -17,10 +17,11 @@ from .memory import Ram, Rom
 from .neuron import Neuron, parameter_shapes, parameters
 from .plan import BINARY, CorePlan
 from .serialiser import PlaceLayout
+from .walk import Walk
 
 __all__ = ["Sweep"]
 
-_CONTROL = ("valid", "index", "place", "end", "last", "mute")
+_CONTROL = ("valid", "last", "mute")
 
 
 class Sweep(wiring.Component):
@@ -39,16 +40,15 @@ class Sweep(wiring.Component):
     -------
     fetch_index : In
         Word of the sweep whose drives come in the next cycle.
-    valid, index, drives : In
-        The word's number and the sums of its neurons.
-    place : In(PlaceLayout)
-        Of the word; it comes out again with the spikes.
-    end, last : In(1)
-        The word ends the step; the step ends the sample.
+    valid, drives : In
+        The next word is here: the sums of its neurons. Words come in order.
+    last : In(1)
+        The step ends the sample.
     mute : In(1)
         Only set the membranes to their initial values: no spikes, no trace.
     o_valid, o_place, o_fired, o_values, o_end, o_last : Out
-        The word's fired lanes and, if they are not binary spikes, their values.
+        The word's place, its fired lanes and, if they are not binary spikes, their values; whether it ends the step,
+        and the step the sample.
     trace_valid, trace_index, trace_last, trace_spikes, trace_membranes, trace_currents : Out
         Spikes, new membranes and, of second order, new currents of a word, for whoever checks.
     """
@@ -60,10 +60,7 @@ class Sweep(wiring.Component):
         members: dict[str, Any] = {
             "fetch_index": In(index),
             "valid": In(1),
-            "index": In(index),
-            "place": In(place),
             "drives": In(self._lanes(plan.bounds.drive)),
-            "end": In(1),
             "last": In(1),
             "mute": In(1),
             "o_valid": Out(1),
@@ -142,26 +139,32 @@ class Sweep(wiring.Component):
 
         # Spikes out.
         sent = stages[self.latency - 1]
+        m.submodules.sent_words = sent_words = Walk(plan)
         m.d.comb += [
+            sent_words.step.eq(sent.valid),
             self.o_valid.eq(sent.valid & ~sent.mute),
-            self.o_place.eq(sent.place),
-            self.o_end.eq(sent.end),
+            self.o_place.eq(sent_words.place),
+            self.o_end.eq(sent_words.end),
             self.o_last.eq(sent.last),
         ]
 
         # Membranes back, or the next sample's.
         written = stages[-1]
-        renewed = self._word(m, "initial", initial, shape_of(plan.bounds.state), stages[-2].index)
+        m.submodules.renewed_words = renewed_words = Walk(plan)
+        m.submodules.written_words = written_words = Walk(plan)
+        renewed = self._word(m, "initial", initial, shape_of(plan.bounds.state), renewed_words.index)
         m.d.comb += [
+            renewed_words.step.eq(stages[-2].valid),
+            written_words.step.eq(written.valid),
             ram.write_enable.eq(written.valid),
-            ram.write_address.eq(written.index),
+            ram.write_address.eq(written_words.index),
             ram.write_data.eq(Mux(written.last, Cat(*renewed), Cat(*then.values()))),
         ]
 
         # Trace.
         m.d.comb += [
             self.trace_valid.eq(written.valid & ~written.mute),
-            self.trace_index.eq(written.index),
+            self.trace_index.eq(written_words.index),
             self.trace_last.eq(written.last),
             self.trace_membranes.eq(then["state"]),
         ]

@@ -16,6 +16,9 @@ from .plan import NetworkPlan
 __all__ = ["to_verilog"]
 
 
+_DROPPED_BITS = 16
+
+
 def _bytes(width: int) -> int:
     return -(-width // 8) * 8
 
@@ -41,6 +44,7 @@ class _Axi(Elaboratable):
         }
         self.outputs = {
             "s_axis_tready": Signal(name="s_axis_tready"),
+            "s_axis_dropped": Signal(_DROPPED_BITS, name="s_axis_dropped"),
             "m_axis_tvalid": Signal(name="m_axis_tvalid"),
             "m_axis_tdata": Signal(_bytes(plan.score_width), name="m_axis_tdata"),
             "m_axis_tlast": Signal(name="m_axis_tlast"),
@@ -83,6 +87,10 @@ class _Axi(Elaboratable):
             o["m_axis_tlast"].eq(network.o.payload.last),
             network.o.ready.eq(i["m_axis_tready"]),
         ]
+        dropped = Signal(_DROPPED_BITS)
+        m.d.comb += o["s_axis_dropped"].eq(dropped)
+        with m.If(network.dropped & ~dropped.all()):
+            m.d.sync += dropped.eq(dropped + 1)
         if "pause" in i:
             m.d.comb += network.pause.eq(i["pause"])
         if self.loads:
@@ -130,6 +138,7 @@ def _header(plan: NetworkPlan, axi: _Axi) -> str:
         f"{', signed' if layout.values.signed else ''}; tuser 1: a tick, the end of a step;",
         "             tlast with the tick that ends the sample.",
         *_parts(layout),
+        f"             dropped counts events of other addresses since rst, up to {(1 << _DROPPED_BITS) - 1}.",
         "             Per sample: the values that are not 0, each input at most once, then one tick."
         if plan.input.kind != "events"
         else f"             Per step, {network.steps} at most: its events, each input at most once, then a tick.",

@@ -72,15 +72,7 @@ def show(ctx, dut, word, *, push):
 
 
 def serialiser(shape=(8,), units=4, *, depth=4, values=BINARY):
-    place = PlaceLayout.of(shape, units)
-    return Serialiser(
-        shape=shape,
-        units=units,
-        depth=depth,
-        low_width=place["low"].width,
-        high_width=place["high"].width,
-        values=values,
-    )
+    return Serialiser(shape=shape, units=units, depth=depth, place=PlaceLayout.of(shape, units), values=values)
 
 
 def beats(dut, words):

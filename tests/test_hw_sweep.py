@@ -72,18 +72,16 @@ class Steps:
 
     def _drive(self, ctx, step, index):
         core, dut = self.core, self.dut
-        ctx.set(dut.index, index)
-        ctx.set(dut.place, self.place(index))
-        ctx.set(dut.end, index == core.sweeps - 1)
         ctx.set(dut.last, step in self.ends)
         ctx.set(dut.mute, step in self.mute)
         for unit in range(core.units):
             ctx.set(dut.drives[unit], int(self.drives[step, index, unit]))
 
     def place(self, index):
-        """Any place that is another for every word."""
-        layout = PlaceLayout.of(self.core.shape, self.core.units)
-        return {name: (index * 5 + 1) % (1 << layout[name].width) for name in ("low", "high")}
+        """Address of a word's first neuron without its lane: low, high."""
+        low = PlaceLayout.of(self.core.shape, self.core.units)["low"].width
+        first = int(Fields(self.core.shape).encode(self.core.word_tiling.neurons[index, 0]))
+        return first & ((1 << low) - 1), first >> low >> (self.core.units - 1).bit_length()
 
     async def _observe(self, ctx):
         dut, cycle = self.dut, 0
@@ -216,7 +214,7 @@ def test_times_and_flags_of_a_word(current, latency):
     indices = [*range(18)] * 3
     last = [0] * 18 + [1] * 18 + [0] * 18
     assert steps.words == [
-        (cycle + latency, *steps.place(index).values(), int(index == 17), flag)
+        (cycle + latency, *steps.place(index), int(index == 17), flag)
         for cycle, index, flag in zip(steps.sent, indices, last, strict=True)
     ]
     assert steps.traces == [

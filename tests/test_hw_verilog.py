@@ -76,6 +76,7 @@ PLAIN = {
     "s_axis_tdata": ("input", 8),  # 4 bits of address, 4 of value
     "s_axis_tuser": ("input", 1),
     "s_axis_tlast": ("input", 1),
+    "s_axis_dropped": ("output", 16),
     "m_axis_tvalid": ("output", 1),
     "m_axis_tready": ("input", 1),
     "m_axis_tdata": ("output", 8),
@@ -174,6 +175,7 @@ def test_the_header_says_what_it_is_and_how_to_use_it(written):
             "// clk, rst     One clock; rst is synchronous, active high.",
             "// s_axis_*     Input: tdata[3:0] address, tdata[7:4] value, signed; tuser 1: a tick, the end of a step;",
             "//              tlast with the tick that ends the sample.",
+            "//              dropped counts events of other addresses since rst, up to 65535.",
             "//              Per step, 9 at most: its events, each input at most once, then a tick.",
             "// m_axis_*     Answer: per sample 3 scores, then the answer, with tlast; signed, 5 bits.",
         ]
@@ -313,9 +315,11 @@ module bench;
   reg [7:0] data;
   wire ready, answered, end_of_answer;
   wire [7:0] word;
+  wire [15:0] dropped;
   spikeloom_written dut(
     .clk(clk), .rst(rst),
     .s_axis_tvalid(valid), .s_axis_tready(ready), .s_axis_tdata(data), .s_axis_tuser(user), .s_axis_tlast(last),
+    .s_axis_dropped(dropped),
     .m_axis_tvalid(answered), .m_axis_tready(1'b1), .m_axis_tdata(word), .m_axis_tlast(end_of_answer));
   always #5 clk = !clk;
   task send(input [7:0] d, input u, input l); begin
@@ -325,7 +329,7 @@ module bench;
   end endtask
   always @(posedge clk) if (!rst && answered) begin
     $display("%0d %0d", $signed(word), end_of_answer);
-    if (end_of_answer) $finish;
+    if (end_of_answer) begin $display("%0d dropped", dropped); $finish; end
   end
   initial begin
     repeat (3) @(negedge clk); rst = 0;
@@ -348,13 +352,17 @@ def test_the_documented_ports_give_the_documented_answer(tmp_path):
     assert (result.spikes["hidden"][0].sum(axis=1) > 0).sum() > 2, "ticks matter"
     beats = []
     for step, values in enumerate(sample):
+        addresses = [*np.flatnonzero(values), *rng.integers(11, 16, step % 3)]
+        spread = [*values, *rng.integers(-2, 6, 5)]
         beats += [
-            f"    send({address | (int(values[address]) & 15) << 4}, 0, 0);" for address in np.flatnonzero(values)
+            f"    send({address | (int(spread[address]) & 15) << 4}, 0, 0);" for address in rng.permutation(addresses)
         ]
         beats.append(f"    send({rng.integers(256)}, 1, {int(step == 8)});")
     source = tmp_path / "bench.v"
     source.write_text(counting.verilog + BENCH.replace("BEATS", "\n".join(beats)))
     subprocess.run(["iverilog", "-g2005", "-s", "bench", "-o", str(tmp_path / "bench.vvp"), str(source)], check=True)
     run = subprocess.run(["vvp", "-n", str(tmp_path / "bench.vvp")], capture_output=True, text=True, check=True)
-    words = [tuple(int(part) for part in line.split()) for line in run.stdout.splitlines() if "finish" not in line]
+    *lines, dropped = [line for line in run.stdout.splitlines() if "finish" not in line]
+    assert dropped == "9 dropped"
+    words = [tuple(int(part) for part in line.split()) for line in lines]
     assert words == [*((int(score), 0) for score in result.scores[0]), (int(result.answers[0]), 1)]
