@@ -86,15 +86,14 @@ class Shell(Elaboratable):
 
         # Reset until some time after the clock is right.
         m.domains += [ClockDomain("start", reset_less=True, local=True), ClockDomain("sync")]
-        cycles = int(_ICE40_RESET_S * pll.clock_hz)
-        left = Signal(range(cycles + 1), init=cycles)
-        reset = Signal(init=1)
+        bits = int(_ICE40_RESET_S * pll.clock_hz).bit_length()
+        passed, reset = Signal(bits + 1), Signal(init=1)
         m.d.comb += [ClockSignal("start").eq(clock), ClockSignal("sync").eq(clock), ResetSignal("sync").eq(reset)]
         with m.If(~locked):
-            m.d.start += left.eq(cycles)
-        with m.Elif(left != 0):
-            m.d.start += left.eq(left - 1)
-        m.d.start += reset.eq(left != 0)
+            m.d.start += passed.eq(0)
+        with m.Elif(~passed[bits]):
+            m.d.start += passed.eq(passed + 1)
+        m.d.start += reset.eq(~passed[bits])
 
     def _ecp5_clock(self, m: Module, platform: Any, pll: Ecp5Pll) -> None:
         clock, locked = Signal(name="pll_clock"), Signal(name="pll_locked")

@@ -54,23 +54,35 @@ class Walk(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        plan, blocks = self.plan, self.plan.word_tiling.blocks
+        plan, tiling = self.plan, self.plan.word_tiling
         columns, _, _ = Fields(plan.shape).sizes
         x, y, _ = Fields(plan.shape).widths
-        block, column, down = Signal(range(blocks)), Signal(x), Signal(y)
+        column, down, own = Signal(x), Signal(y), Signal(range(tiling.blocks))
+        flat, bits = tiling.places == 1, plan.banks.bit_length() - 1
+        block, full = (self.index, self.end) if flat else (own, own == tiling.blocks - 1)
+        # Bank and row are parts of the word's number where rows are full and of a power of 2.
+        parts = plan.banks == 1 << bits and (flat or tiling.blocks % plan.banks == 0)
         m.d.comb += [
             self.place.low.eq(Cat(column, down)),
             self.place.high.eq(block),
             self.end.eq(self.index == plan.sweeps - 1),
         ]
+        if parts:
+            m.d.comb += [self.bank.eq(self.index[:bits]), self.line.eq(self.index[bits:])]
         with m.If(self.step):
-            m.d.sync += [self.index.eq(self.index + 1), self.bank.eq(self.bank + 1), block.eq(block + 1)]
-            with m.If((self.bank == plan.banks - 1) | (block == blocks - 1)):
-                m.d.sync += [self.bank.eq(0), self.line.eq(self.line + 1)]
-            with m.If(block == blocks - 1):
-                m.d.sync += [block.eq(0), column.eq(column + 1)]
-                with m.If(column == columns - 1):
-                    m.d.sync += [column.eq(0), down.eq(down + 1)]
+            m.d.sync += self.index.eq(self.index + 1)
+            if not parts:
+                m.d.sync += self.bank.eq(self.bank + 1)
+                with m.If((self.bank == plan.banks - 1) | full):
+                    m.d.sync += [self.bank.eq(0), self.line.eq(self.line + 1)]
+            if not flat:
+                m.d.sync += own.eq(own + 1)
+                with m.If(full):
+                    m.d.sync += [own.eq(0), column.eq(column + 1)]
+                    with m.If(column == columns - 1):
+                        m.d.sync += [column.eq(0), down.eq(down + 1)]
             with m.If(self.end):
-                m.d.sync += [item.eq(0) for item in (self.index, self.bank, self.line, block, column, down)]
+                m.d.sync += [self.index.eq(0), *(item.eq(0) for item in (own, column, down) if not flat)]
+                if not parts:
+                    m.d.sync += [self.bank.eq(0), self.line.eq(0)]
         return m
