@@ -341,6 +341,21 @@ endmodule
 """
 
 
+def shown(made, beats, folder):
+    """Lines that the bench writes."""
+    source = folder / "bench.v"
+    source.write_text(made.verilog + BENCH.replace("BEATS", "\n".join(beats)))
+    subprocess.run(["iverilog", "-g2005", "-s", "bench", "-o", str(folder / "bench.vvp"), str(source)], check=True)
+    run = subprocess.run(["vvp", "-n", str(folder / "bench.vvp")], capture_output=True, text=True, check=True)
+    return [line for line in run.stdout.splitlines() if "finish" not in line]
+
+
+@needs_icarus
+def test_the_count_of_dropped_events_stays_at_its_largest(tmp_path):
+    beats = ["    repeat (65600) send(8'd15, 0, 0);", "    send(0, 1, 1);"]
+    assert shown(design(readout="count"), beats, tmp_path)[-1] == "65535 dropped"
+
+
 @needs_icarus
 def test_the_documented_ports_give_the_documented_answer(tmp_path):
     """Address low, value above it in two's complement; the data of a tick mean nothing; scores, then the answer."""
@@ -358,11 +373,7 @@ def test_the_documented_ports_give_the_documented_answer(tmp_path):
             f"    send({address | (int(spread[address]) & 15) << 4}, 0, 0);" for address in rng.permutation(addresses)
         ]
         beats.append(f"    send({rng.integers(256)}, 1, {int(step == 8)});")
-    source = tmp_path / "bench.v"
-    source.write_text(counting.verilog + BENCH.replace("BEATS", "\n".join(beats)))
-    subprocess.run(["iverilog", "-g2005", "-s", "bench", "-o", str(tmp_path / "bench.vvp"), str(source)], check=True)
-    run = subprocess.run(["vvp", "-n", str(tmp_path / "bench.vvp")], capture_output=True, text=True, check=True)
-    *lines, dropped = [line for line in run.stdout.splitlines() if "finish" not in line]
+    *lines, dropped = shown(counting, beats, tmp_path)
     assert dropped == "9 dropped"
     words = [tuple(int(part) for part in line.split()) for line in lines]
     assert words == [*((int(score), 0) for score in result.scores[0]), (int(result.answers[0]), 1)]
