@@ -289,3 +289,14 @@ def test_distances_of_the_last_population_cross_where_it_spikes():
     np.testing.assert_allclose(found[silent], expected[silent], rtol=1e-6)
     distances.sum().backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in twin.parts[-1].parameters())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_thresholds_are_trained_but_of_three_kinds_of_neurons(name):
+    random = np.random.default_rng(11)
+    model = NETWORKS[name](random)
+    twin, network = twin_and_network(model, samples(model, random))
+    for neurons, item in zip(twin.neurons, (model[name] for name in network.order), strict=True):
+        stays = item.reset == "subtract" or item.strict or item.ternary
+        assert (neurons.level is None) == stays
+    assert {"reset by subtraction", "strict", "ternary"} <= set(NETWORKS)
