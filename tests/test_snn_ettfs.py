@@ -15,12 +15,14 @@ from quant.simulate import run_float
 from sim import golden
 from snn.build import build
 from snn.datasets import load
+from snn.encode import Encoder
 from snn.ettfs import Affine, normalize_weights, temporal_init
 from snn.export import to_float
 from snn.layers import AvgPool2d, BatchNorm, Conv2d, Flatten, Linear, MaxPool2d
 from snn.network import SpikingNetwork
 from snn.neurons import TTFS
 from snn.recipes import TtfsRecipe
+from snn.train import fit, samples_of
 
 torch.set_num_threads(1)
 
@@ -277,3 +279,24 @@ def test_affine_takes_the_place_of_biases():
 def test_norm_and_pools_stand_where_the_recipe_says():
     assert kinds(made(norm=True))[:3] == [Conv2d, BatchNorm, TTFS]
     assert MaxPool2d in kinds(made(layers="4C3-MP2-8"))
+
+
+def test_the_share_that_is_reported_of_first_crossings_is_that_of_the_spikes():
+    torch.manual_seed(1)
+    options = {"weight_norm": True, "affine": True, "output_gain": 2.0, "output_bias": 0.0, "batch": 100}
+    recipe = replace(RECIPE, decoder="first_crossing", loss_gain=4.0, **options)
+    data = load("digits")
+    network = build(recipe, data)
+    assert network.layers[-1].distances
+    assert not any(neuron.distances for neuron in network.neurons[:-1])
+    reported = []
+
+    def report(*words):
+        reported.append(words[-1])
+
+    samples = samples_of(recipe, data)
+    fit(network.spikes, network, samples, recipe, stage="float", epochs=1, lr=0.0, seed=0, report=report)
+    model = to_float(network, name="net", readout="first_spike")
+    result = run_float(model, Encoder.parse(recipe.encoder)(data.train_x, recipe.steps), dtype=np.float32)
+    assert 0.05 < result.accuracy(data.train_y) < 0.5
+    assert reported == [pytest.approx(result.accuracy(data.train_y), abs=1e-3)]
