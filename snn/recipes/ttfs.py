@@ -79,6 +79,8 @@ TTFS = (
         output_gain=0.4,
         flip=True,
         epochs=14,
+        qat_epochs=5,
+        qat_average=0.995,
     ),
 )
 
