@@ -150,11 +150,9 @@ def _control(core: CorePlan) -> Parts:
     issued = len(core.ports) + _bits(core.rows) + values + _FLAGS
     stages = core.depth * issued + (5 + _second_order(core)) * _FLAGS
     # What counts the words of a sweep, where they are issued, fetched, sent and written (:mod:`hw.walk`).
-    flat, blocks = core.word_tiling.places == 1, core.word_tiling.blocks
-    parts = core.banks & (core.banks - 1) == 0 and (flat or blocks % core.banks == 0)
     words = 4 * _bits(core.sweeps)
-    words += 0 if parts else 2 * (_bits(core.banks) + _bits(core.rows))
-    words += 0 if flat else _place_bits(core)
+    words += 0 if core.whole_rows else 2 * (_bits(core.banks) + _bits(core.rows))
+    words += 0 if core.word_tiling.places == 1 else _place_bits(core)
     return Counter(core=1, control_bits=stages + 3 * issued + 2 * words + 4 * core.banks)
 
 

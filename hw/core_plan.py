@@ -90,6 +90,12 @@ class CorePlan:
         return self.lanes // self.units
 
     @property
+    def whole_rows(self) -> bool:
+        """Whether bank and row of a word are bits of its number: every row is full, and of a power of 2 of words."""
+        tiling, banks = self.word_tiling, self.banks
+        return banks & (banks - 1) == 0 and (tiling.places == 1 or tiling.blocks % banks == 0)
+
+    @property
     def sends(self) -> Range:
         """Range of the values of the population's events."""
         if self.shows:

@@ -150,11 +150,14 @@ class Sweep(wiring.Component):
 
         # Membranes back, or the next sample's.
         written = stages[-1]
-        m.submodules.renewed_words = renewed_words = Walk(plan)
         m.submodules.written_words = written_words = Walk(plan)
-        renewed = self._word(m, "initial", initial, shape_of(plan.bounds.state), renewed_words.index)
+        following: Value = Const(0)
+        if (initial != initial[0]).any():
+            m.submodules.renewed_words = renewed_words = Walk(plan)
+            m.d.comb += renewed_words.step.eq(stages[-2].valid)
+            following = renewed_words.index
+        renewed = self._word(m, "initial", initial, shape_of(plan.bounds.state), following)
         m.d.comb += [
-            renewed_words.step.eq(stages[-2].valid),
             written_words.step.eq(written.valid),
             ram.write_enable.eq(written.valid),
             ram.write_address.eq(written_words.index),

@@ -60,18 +60,16 @@ class Walk(wiring.Component):
         column, down, own = Signal(x), Signal(y), Signal(range(tiling.blocks))
         flat, bits = tiling.places == 1, plan.banks.bit_length() - 1
         block, full = (self.index, self.end) if flat else (own, own == tiling.blocks - 1)
-        # Bank and row are parts of the word's number where rows are full and of a power of 2.
-        parts = plan.banks == 1 << bits and (flat or tiling.blocks % plan.banks == 0)
         m.d.comb += [
             self.place.low.eq(Cat(column, down)),
             self.place.high.eq(block),
             self.end.eq(self.index == plan.sweeps - 1),
         ]
-        if parts:
+        if plan.whole_rows:
             m.d.comb += [self.bank.eq(self.index[:bits]), self.line.eq(self.index[bits:])]
         with m.If(self.step):
             m.d.sync += self.index.eq(self.index + 1)
-            if not parts:
+            if not plan.whole_rows:
                 m.d.sync += self.bank.eq(self.bank + 1)
                 with m.If((self.bank == plan.banks - 1) | full):
                     m.d.sync += [self.bank.eq(0), self.line.eq(self.line + 1)]
@@ -83,6 +81,6 @@ class Walk(wiring.Component):
                         m.d.sync += [column.eq(0), down.eq(down + 1)]
             with m.If(self.end):
                 m.d.sync += [self.index.eq(0), *(item.eq(0) for item in (own, column, down) if not flat)]
-                if not parts:
+                if not plan.whole_rows:
                     m.d.sync += [self.bank.eq(0), self.line.eq(0)]
         return m

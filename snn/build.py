@@ -34,6 +34,8 @@ def build(recipe: SurrogateRecipe, data: Dataset) -> SpikingNetwork:
     ArchitectureError
         Naming the layer of the recipe that does not fit the map before it.
     """
+    if recipe.decoder in OF_DISTANCES and not isinstance(recipe, TtfsRecipe):
+        raise NetworkError(f"Decoder {recipe.decoder} of recipe {recipe.name} must be of ttfs, not {recipe.neuron}")
     encoder = Encoder.parse(recipe.encoder)
     low, high = encoder.input_low(data.low), encoder.input_high(data.high)
     maps = encoder.shape(data.shape)

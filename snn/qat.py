@@ -32,9 +32,7 @@ _EXACT = 1 << 24
 
 
 class IntegerTwin(nn.Module):
-    """An integer network whose weights, biases and thresholds can be trained.
-
-    Thresholds stay of neurons that are reset by subtraction, are ternary, or fire above them only.
+    """An integer network whose weights, biases and, if wanted, thresholds can be trained.
 
     Parameters
     ----------
@@ -48,6 +46,8 @@ class IntegerTwin(nn.Module):
         Part of the neurons of flat layers that is silent to its targets, all sample long, while the module trains.
     distances : bool
         Give (H - theta) / theta of the last population in place of its spikes: for a loss.
+    thresholds : bool
+        Train thresholds too, but of neurons that are reset by subtraction, are ternary, or fire above them only.
 
     Attributes
     ----------
@@ -68,6 +68,7 @@ class IntegerTwin(nn.Module):
         surrogate: Surrogate = _SIGMOID,
         dropout: float = 0.0,
         distances: bool = False,
+        thresholds: bool = False,
     ) -> None:
         super().__init__()
         if network.input.coded:
@@ -83,7 +84,9 @@ class IntegerTwin(nn.Module):
         for name in network.order:
             exact, unit = model[name], _unit(model, name)
             # A reset by subtraction takes the threshold away, and would have to be trained with it.
-            fixed = exact.threshold is None or exact.reset == "subtract" or exact.strict or exact.ternary
+            fixed = (
+                not thresholds or exact.threshold is None or exact.reset == "subtract" or exact.strict or exact.ternary
+            )
             level = None if fixed else np.asarray(exact.threshold, np.float64)
             bias = np.asarray(exact.bias)
             neurons.append(IntegerNeurons(network[name], bias, unit, surrogate, self.dtype, threshold=level))

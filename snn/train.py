@@ -210,6 +210,7 @@ def twin_of(model: FloatNetwork, recipe: SurrogateRecipe, data: Dataset) -> Inte
         surrogate=surrogate_of(recipe),
         dropout=recipe.dropout,
         distances=recipe.decoder in OF_DISTANCES,
+        thresholds=recipe.qat_thresholds,
     )
 
 

@@ -22,6 +22,7 @@ from snn.layers import AvgPool2d, BatchNorm, Conv2d, Flatten, Linear, MaxPool2d
 from snn.network import SpikingNetwork
 from snn.neurons import TTFS
 from snn.recipes import TtfsRecipe
+from snn.recipes.study import STUDY
 from snn.train import fit, samples_of
 
 torch.set_num_threads(1)
@@ -300,3 +301,9 @@ def test_the_share_that_is_reported_of_first_crossings_is_that_of_the_spikes():
     result = run_float(model, Encoder.parse(recipe.encoder)(data.train_x, recipe.steps), dtype=np.float32)
     assert 0.05 < result.accuracy(data.train_y) < 0.5
     assert reported == [pytest.approx(result.accuracy(data.train_y), abs=1e-3)]
+
+
+def test_first_crossings_are_of_neurons_that_fire_once():
+    recipe = replace(STUDY[0], name="r", dataset="digits", decoder="first_crossing")
+    with pytest.raises(NetworkError, match=r"^Decoder first_crossing of recipe r must be of ttfs, not lif$"):
+        build(recipe, load("digits"))

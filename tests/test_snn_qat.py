@@ -112,7 +112,7 @@ def samples(model, random):
 def twin_and_network(model, inputs, bits=4):
     scaled = with_scales(model, weight_bits=bits)
     network, _ = quantize(scaled, weight_bits=bits, decay_bits=4, inputs=inputs)
-    return IntegerTwin(scaled, network, surrogate=Sigmoid(alpha=2.0)).eval(), network
+    return IntegerTwin(scaled, network, surrogate=Sigmoid(alpha=2.0), thresholds=True).eval(), network
 
 
 def assert_equal_to_golden(twin, network, inputs):
@@ -299,4 +299,5 @@ def test_thresholds_are_trained_but_of_three_kinds_of_neurons(name):
     for neurons, item in zip(twin.neurons, (model[name] for name in network.order), strict=True):
         stays = item.reset == "subtract" or item.strict or item.ternary
         assert (neurons.level is None) == stays
+    assert all(neurons.level is None for neurons in IntegerTwin(with_scales(model, weight_bits=4), network).neurons)
     assert {"reset by subtraction", "strict", "ternary"} <= set(NETWORKS)

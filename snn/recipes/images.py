@@ -93,5 +93,6 @@ IMAGES = (
         epochs=4,
         warm_up=0.5,
         qat_lr=1e-3,
+        qat_thresholds=True,
     ),
 )

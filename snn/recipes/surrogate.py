@@ -64,6 +64,8 @@ class SurrogateRecipe(Recipe):
         Largest norm of the gradient of a batch; 0 leaves it as it is.
     qat_epochs, qat_lr
         Of the training with integers.
+    qat_thresholds : bool
+        Train the thresholds with the integers, too.
     qat_average : float
         Likewise: what is kept is a running mean of the parameters, in which the mean before a step counts so much and
         the step's parameters the rest; 0 keeps the last.
@@ -101,6 +103,7 @@ class SurrogateRecipe(Recipe):
     clip: float = 0.0
     qat_epochs: int
     qat_lr: float = 1e-3
+    qat_thresholds: bool = False
     qat_average: float = 0.0
 
     @property

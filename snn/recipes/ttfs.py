@@ -80,6 +80,7 @@ TTFS = (
         flip=True,
         epochs=14,
         qat_epochs=5,
+        qat_thresholds=True,
         qat_average=0.995,
     ),
 )
