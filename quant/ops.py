@@ -64,7 +64,12 @@ class Operator:
 
     def _padded(self, maps: Array) -> Array:
         rows, columns = self.connection.padding
-        return np.pad(maps, ((0, 0), (0, 0), (rows, rows), (columns, columns)))
+        if not rows and not columns:
+            return maps
+        *outer, height, width = maps.shape
+        padded = np.zeros((*outer, height + 2 * rows, width + 2 * columns), maps.dtype)
+        padded[:, :, rows : rows + height, columns : columns + width] = maps
+        return padded
 
     def _spread(self) -> Array:
         """Weights, one or per channel or per neuron, so that they multiply maps of neurons."""

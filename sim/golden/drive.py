@@ -24,7 +24,7 @@ __all__ = ["Drive"]
 
 Array = NDArray[Any]
 
-_BLOCK_BYTES = 1 << 20
+_BLOCK_BYTES = 2 << 20
 _MANTISSA: dict[DTypeLike, int] = {np.float32: 24, np.float64: 53}
 _WORTH_PACKING = 32
 

@@ -26,7 +26,7 @@ __all__ = ["run"]
 Array = NDArray[Any]
 
 # What is worked on together stays in a processor's caches.
-_CHUNK_BYTES = 8 << 20
+_CHUNK_BYTES = 32 << 20
 _LEAST_CHUNK_BYTES = 1 << 20
 _BLOCK_STEPS = 32
 

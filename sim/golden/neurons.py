@@ -135,7 +135,8 @@ class Neurons:
         state.membrane += state.scratch
 
     def _reset_subtract(self, state: State, spikes: Array) -> None:
-        np.multiply(spikes, self._reset_amount, out=state.scratch, dtype=self.dtype)
+        np.copyto(state.scratch, spikes)
+        state.scratch *= self._reset_amount
         state.membrane -= state.scratch
 
     def _reset_none(self, state: State, spikes: Array) -> None:

@@ -50,12 +50,13 @@ class Log:
 
     def add_input(self, samples: slice, values: Array) -> None:
         """Count the nonzero values of a block, ``(T, B, N)``."""
-        # Bytes of 0 and 1 are counted fastest as what they are.
         port = self.network.input
-        binary = values.dtype.itemsize == 1 and port.low >= 0 and port.high <= 1
-        counted = values.view(np.bool_) if binary else values
-        for index in range(values.shape[1]):
-            self.totals[INPUT][samples.start + index] += np.count_nonzero(counted[:, index])
+        if values.dtype.itemsize == 1 and port.low >= 0 and port.high <= 1:
+            # Bytes of 0 and 1 are added fastest as what they are: a block has at most 127 steps.
+            totals = values.view(np.uint8).sum(axis=0, dtype=np.uint8).sum(axis=1)
+        else:
+            totals = (values != 0).sum(axis=(0, 2))
+        self.totals[INPUT][samples] += totals.astype(np.int64)
 
     def add_step(self, samples: slice, step: int, name: str, state: State) -> None:
         """Keep what is asked for of a population's state after a step."""
