@@ -55,6 +55,10 @@ IMAGES = (
             name=f"fashion-conv-{neuron}",
             summary=f"Fashion-MNIST, convolutions, {neuron.upper()} neurons, 2 steps",
             neuron=neuron,
+            qat_epochs=8,
+            qat_lr=1e-3,
+            qat_thresholds=True,
+            qat_average=0.995,
         )
         for neuron in ("klif", "lif")
     ),

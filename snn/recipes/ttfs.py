@@ -79,7 +79,7 @@ TTFS = (
         output_gain=0.4,
         flip=True,
         epochs=14,
-        qat_epochs=5,
+        qat_epochs=12,
         qat_thresholds=True,
         qat_average=0.995,
     ),
