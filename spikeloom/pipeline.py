@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Evaluation",
-    "Lanes",
     "build",
     "cosim",
     "evaluate",
@@ -49,8 +48,6 @@ __all__ = [
     "quantized",
     "train",
 ]
-
-Lanes = int | Mapping[str, int] | None
 
 _STAGES = {
     "generate": "Generating",
