@@ -1,9 +1,10 @@
 """Options that several commands have."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from numpy.typing import NDArray
 
 from quant.ir import Network
 from quant.rounding import TERNARY, Width
@@ -16,6 +17,7 @@ from .workspace import Workspace
 
 __all__ = [
     "BoardName",
+    "Calibration",
     "Clock",
     "Data",
     "EarlyStop",
@@ -25,6 +27,7 @@ __all__ = [
     "Out",
     "PlanBoard",
     "RandomInputs",
+    "calibration_of",
     "integers_of",
     "samples_of",
     "width_list",
@@ -40,6 +43,10 @@ Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the fil
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of the data set's files.")]
 Inputs = Annotated[
     Path | None, typer.Option("--inputs", help="Samples: a .npy of inputs, or a .npz of inputs and labels.")
+]
+Calibration = Annotated[
+    Path | None,
+    typer.Option("--calibration", help="Samples to calibrate on, a .npy or .npz of inputs; default: training samples."),
 ]
 RandomInputs = Annotated[bool, typer.Option("--random", help="Samples at random instead of the data set's.")]
 EarlyStop = Annotated[bool, typer.Option(help="With first_spike, stop a sample at its first output spike.")]
@@ -95,14 +102,29 @@ def samples_of(
     return dataset_samples(network.metadata, network.steps, folder=data).first(count)
 
 
+def calibration_of(source: Source, path: Path | None) -> NDArray[Any] | None:
+    """Samples of a file to calibrate a float network on, if the user has named one.
+
+    Raises
+    ------
+    UsageError
+        If the network is already in integers.
+    """
+    if path is not None and source.model is None:
+        raise UsageError(f"Option --calibration must be given with a float network, not with {source.argument}")
+    return None if path is None else file_samples(path).inputs
+
+
 def workspace_of(source: Source, out: Path | None) -> Workspace:
     """Where the files go."""
     return Workspace(folder=source.folder if out is None else out)
 
 
-def integers_of(source: Source, workspace: Workspace, screen: Screen, data: Path | None) -> Network:
+def integers_of(
+    source: Source, workspace: Workspace, screen: Screen, data: Path | None, calibration: Path | None = None
+) -> Network:
     """The integer network, which is made and saved if the user has named another."""
-    network = integers(source, workspace, data=data)
+    network = integers(source, workspace, data=data, inputs=calibration_of(source, calibration))
     if source.network is None:
         screen.say(f"Integer network: {workspace.network}")
     return network
