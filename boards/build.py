@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hw.image import describe_shape, weight_image
+from hw.lanes import Lanes
 from hw.link import DEFAULT_BAUD, HASH_BYTES, LinkSpec
 from hw.plan import NetworkPlan
 from hw.port import SPRAM_BITS, SPRAM_WORDS
@@ -23,7 +24,7 @@ from .activity import assumed
 from .board import Board, find_board
 from .cache import Cache
 from .clocks import Ecp5Pll, Ice40Pll
-from .planner import Choice, Lanes, choose
+from .planner import Choice, choose
 from .shell import Shell, clock_of
 from .steps import LOGS, STAGES, BuildError, Progress, last_line, run_step
 from .tools import Tool, find_tools

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from hw.lanes import Lanes
 from hw.plan import MAX_UNITS, CorePlan, NetworkPlan, plan_network
 from hw.port import BLOCK_RAMS
 from quant.errors import NetworkError
@@ -16,9 +17,7 @@ from .estimate import Estimate, Parts, core_parts, shared_parts, total
 from .loads import Load, core_load, interval, latency, loads
 from .usage import FitError
 
-__all__ = ["DSP_SHARE", "LOGIC_SHARE", "Choice", "Lanes", "TargetError", "choose"]
-
-Lanes = int | Mapping[str, int] | None
+__all__ = ["DSP_SHARE", "LOGIC_SHARE", "Choice", "TargetError", "choose"]
 
 #: Share of a chip's logic that is planned with: what is fuller is hard to place, and slow.
 LOGIC_SHARE: Mapping[str, float] = {"ice40": 0.9, "ecp5": 0.85}

@@ -19,7 +19,6 @@ from quant.ranges import Range
 from .arith import scale
 from .layout import BeatLayout, Fields
 from .plan import BINARY, MAX_UNITS
-from .readout import following
 from .serialiser import PlaceLayout, Serialiser
 
 __all__ = ["ENCODER_QUEUE", "Encoder", "PixelTiling"]
@@ -170,7 +169,7 @@ class Encoder(wiring.Component):
             over.eq(issue & end & last),
         ]
         with m.If(issue):
-            m.d.sync += [place.eq(following(tiling.fields, place)), decision.eq(last)]
+            m.d.sync += [place.eq(tiling.fields.following(place)), decision.eq(last)]
             with m.If(end):
                 m.d.sync += [place.eq(0), step.eq(step + 1)]
         with m.If(over):

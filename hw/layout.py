@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from amaranth import Shape, unsigned
+from amaranth import Mux, Shape, Value, unsigned
 from amaranth.lib import data
 from numpy.typing import NDArray
 
@@ -56,6 +56,19 @@ class Fields:
         """Column, row and channel of an address, an Amaranth value."""
         x, y, _ = self.widths
         return address[:x], address[x : x + y], address[x + y :]
+
+    def following(self, address: Any) -> Value:
+        """The address after one, an Amaranth value, in C order: it leaps over the numbers that no neuron has."""
+        columns, rows, _ = self.sizes
+        x, y, _ = self.widths
+        row = 1 + (1 << x) - columns
+        channel = row + (((1 << y) - rows) << x)
+        after = Value.cast(1)
+        if row != 1:
+            after = Mux(address[:x] == columns - 1, row, after)
+        if channel != row:
+            after = Mux(address[: x + y] == (rows - 1) << x | columns - 1, channel, after)
+        return Value.cast(address + after)
 
     def encode(self, neurons: NDArray[Any]) -> NDArray[np.int64]:
         """Addresses of neurons, numbered in C order."""

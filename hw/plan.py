@@ -15,6 +15,7 @@ from quant.ranges import Range, bounds_of
 
 from .core_plan import QUEUE_DEPTH, REGISTER_ROWS, STATE_DISTANCE, CorePlan
 from .geometry import Geometry
+from .lanes import Lanes
 from .layout import BeatLayout, Tiling
 from .port import BINARY, STORAGES, BlockRam, PortPlan
 
@@ -127,8 +128,8 @@ class NetworkPlan:
 def plan_network(
     network: Network,
     *,
-    lanes: int | Mapping[str, int] | None = None,
-    units: int | Mapping[str, int] | None = None,
+    lanes: Lanes = None,
+    units: Lanes = None,
     overlap: bool = True,
     early_stop: bool = True,
     storage: str | Mapping[str, str] = "rom",

@@ -11,21 +11,7 @@ from .layout import BeatLayout, Fields, shape_of
 from .memory import Ram
 from .plan import ReadoutPlan
 
-__all__ = ["Readout", "following"]
-
-
-def following(fields: Fields, address: Any) -> Value:
-    """The address after one, an Amaranth value, in C order: it leaps over the numbers that no neuron has."""
-    columns, rows, _ = fields.sizes
-    x, y, _ = fields.widths
-    row = 1 + (1 << x) - columns
-    channel = row + (((1 << y) - rows) << x)
-    after = Value.cast(1)
-    if row != 1:
-        after = Mux(address[:x] == columns - 1, row, after)
-    if channel != row:
-        after = Mux(address[: x + y] == (rows - 1) << x | columns - 1, channel, after)
-    return Value.cast(address + after)
+__all__ = ["Readout"]
 
 
 class Readout(wiring.Component):
@@ -87,7 +73,7 @@ class Readout(wiring.Component):
         previous = Signal(fields.width)
         score = Signal(shape)
         m.d.comb += [
-            after.eq(following(fields, place)),
+            after.eq(fields.following(place)),
             scores.read_address.eq(address),
             scores.write_address.eq(previous),
             score.eq(scores.read_data),

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from hw.lanes import Lanes
 from quant.errors import CheckError
 
 from . import pipeline
@@ -108,7 +109,7 @@ def demo(
     *,
     board: str = "icebreaker",
     samples: int = 100,
-    lanes: pipeline.Lanes = None,
+    lanes: Lanes = None,
     clock_hz: float | None = None,
     folder: Path | None = None,
     progress: Advance = lambda stage, done, total: None,

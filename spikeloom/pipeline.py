@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Evaluation",
-    "Lanes",
     "build",
     "cosim",
     "evaluate",
@@ -49,8 +48,6 @@ __all__ = [
     "quantized",
     "train",
 ]
-
-Lanes = int | Mapping[str, int] | None
 
 _STAGES = {
     "generate": "Generating",
@@ -191,9 +188,9 @@ def quantize(source: Source, workspace: Workspace, **options: Any) -> tuple[Netw
     return network, report
 
 
-def integers(source: Source, workspace: Workspace, *, data: Path | None = None) -> Network:
-    """The integer network of a source: its file's, or else what :func:`quantize` makes of it."""
-    return source.network if source.network is not None else quantize(source, workspace, data=data)[0]
+def integers(source: Source, workspace: Workspace, **options: Any) -> Network:
+    """The integer network of a source: its file's, or else what :func:`quantize` makes of it with the options."""
+    return source.network if source.network is not None else quantize(source, workspace, **options)[0]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -116,3 +116,8 @@ def test_torch_is_not_imported(name):
     # In a process of its own: here, other tests have imported it.
     program = f"import {name}, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_command_line_starts_without_the_hardware():
+    program = "import spikeloom.cli, sys; sys.exit('amaranth' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0

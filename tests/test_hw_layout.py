@@ -2,7 +2,8 @@ from math import prod
 
 import numpy as np
 import pytest
-from amaranth import Signal, signed, unsigned
+from amaranth import Module, Signal, signed, unsigned
+from amaranth.sim import Simulator
 
 from hw.layout import BeatLayout, Fields, Tiling, shape_of
 from quant.ranges import Range
@@ -75,6 +76,28 @@ def test_addresses_split_into_what_they_are_made_of(shape):
     for index, address in zip(np.ndindex(shape if len(shape) == 3 else (*shape, 1, 1)), addresses, strict=True):
         channel, row, column = index
         assert (address & ((1 << x) - 1), address >> x & ((1 << y) - 1), address >> (x + y)) == (column, row, channel)
+
+
+@pytest.mark.parametrize(
+    "shape", [(1,), (2,), (9,), (1, 1, 1), (2, 3, 5), (4, 1, 2), (2, 4, 4), (3, 2, 3), (1, 3, 4), (2, 5, 1)]
+)
+def test_addresses_follow_each_other_in_c_order(shape):
+    fields = Fields(shape)
+    addresses = fields.encode(np.arange(prod(shape))).tolist()
+    place, after = Signal(fields.width), Signal(fields.width)
+    m = Module()
+    m.d.comb += after.eq(fields.following(place))
+    found = []
+
+    async def bench(ctx):
+        for address in addresses[:-1]:
+            ctx.set(place, address)
+            found.append(ctx.get(after))
+
+    simulator = Simulator(m)
+    simulator.add_testbench(bench)
+    simulator.run()
+    assert found == addresses[1:]
 
 
 def test_a_word_holds_channels_of_one_place():

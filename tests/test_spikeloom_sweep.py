@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from quant.file import load_network
+from quant.file import load_network, save_network
 from quant.model import load_model, save_model
 from spikeloom import pipeline
 from spikeloom.samples import search_samples
@@ -131,6 +131,32 @@ def test_samples_of_the_user_are_calibrated_on(spikeloom, tiny, tmp_path):
     np.save(tmp_path / "narrow.npy", inputs[:, :3])
     found = spikeloom("quantize", tiny, "--inputs", tmp_path / "narrow.npy")
     assert (found.code, found.err.splitlines()[-1][:35]) == (2, "Inputs of kind current must be of s")
+
+
+def test_check_and_evaluate_calibrate_on_the_same_samples(spikeloom, tiny, tmp_path):
+    from spikeloom.samples import calibration_inputs
+
+    inputs = calibration_inputs(METADATA, load_model(tiny).steps)[:3]
+    np.save(tmp_path / "some.npy", inputs)
+    some = ("--calibration", tmp_path / "some.npy")
+    network = tiny.parent / "build" / "tiny" / "network.npz"
+    wanted = spikeloom("quantize", tiny, *some, "--json").json
+    assert wanted["digest"] != pipeline.quantized(load_model(tiny))[0].digest
+    warnings = spikeloom("check", tiny, *some, "--json").json["warnings"]
+    assert warnings == wanted["warnings"]
+    assert warnings != spikeloom("check", tiny, "--json").json["warnings"]
+    network.unlink()
+    assert spikeloom("evaluate", tiny, *some, "--samples", 5, "--json").code == 0
+    assert load_network(network).digest == wanted["digest"]
+
+
+@pytest.mark.parametrize("verb", ["check", "evaluate"])
+def test_integers_are_not_calibrated(verb, spikeloom, tiny, tmp_path):
+    save_network(tmp_path / "network.npz", pipeline.quantized(load_model(tiny))[0])
+    np.save(tmp_path / "some.npy", np.zeros((2, 64), int))
+    found = spikeloom(verb, "network.npz", "--calibration", "some.npy")
+    assert (found.code, found.out) == (2, "")
+    assert found.err == "Option --calibration must be given with a float network, not with network.npz\n"
 
 
 def test_samples_of_the_user_are_searched_with(spikeloom, tiny, tmp_path):

@@ -6,23 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ..options import (
-    Data,
-    Inputs,
-    Json,
-    LanesText,
-    Model,
-    Out,
-    Reloadable,
-    Smallest,
-    SpramText,
-    TargetLatency,
-    design_options,
-    integers_of,
-    samples_of,
-    storage_of,
-    workspace_of,
-)
+from ..options import Data, Inputs, Json, Model, Out, integers_of, samples_of, workspace_of
+from ..planning import PlanOptions, design_options, planning
 from ..screen import Screen
 from ..source import UsageError, find_source
 from ..workspace import REPORT_FILE, read_report
@@ -87,17 +72,15 @@ def load(
     screen.show(result.as_dict(), facts(f"{result.network} at {result.port}", words))
 
 
+@planning
 def run(
     model: Model,
     port: Annotated[str | None, typer.Option("--port", "-p", help="Serial port of the board.")] = None,
     simulate: Annotated[bool, typer.Option("--simulate", help="On a simulated board instead.")] = False,
     board: Annotated[str | None, typer.Option("--board", "-b", help="Board that was built for.")] = None,
     baud: Annotated[int | None, typer.Option("--baud", help="As built.")] = None,
-    lanes: LanesText = None,
-    smallest: Smallest = False,
-    target_latency: TargetLatency = None,
-    reloadable: Reloadable = False,
-    spram: SpramText = None,
+    *,
+    wanted: PlanOptions,
     samples: Annotated[int | None, typer.Option("--samples", help="So many; default: 100, or all of a file.")] = None,
     inputs: Inputs = None,
     data: Data = None,
@@ -121,10 +104,7 @@ def run(
     chosen = samples_of(source, inputs=inputs, data=data, count=count)
     network = integers_of(source, workspace, screen, data)
     if simulate:
-        storage = storage_of(network, reloadable=reloadable, spram=spram)
-        hardware, _ = design_options(
-            network, board, screen, lanes=lanes, storage=storage, smallest=smallest, target=target_latency, data=data
-        )
+        hardware, _ = design_options(network, board, screen, wanted, data=data)
     else:
         check_built(network, workspace, board)
     with screen.progress() as advance, ExitStack() as stack:

@@ -11,23 +11,15 @@ from ..options import (
     EarlyStop,
     Inputs,
     Json,
-    LanesText,
     Model,
     Out,
     PlanBoard,
     RandomInputs,
-    Reloadable,
-    Smallest,
-    SpramText,
-    TargetLatency,
-    design_options,
     integers_of,
-    lanes_of,
-    plan_for,
     samples_of,
-    storage_of,
     workspace_of,
 )
+from ..planning import LanesText, PlanOptions, design_options, lanes_of, plan_for, planning
 from ..screen import Screen
 from ..source import UsageError, find_source
 
@@ -62,15 +54,13 @@ def demo(
     result.check()
 
 
+@planning
 def generate(
     model: Model,
-    lanes: LanesText = None,
+    *,
+    wanted: PlanOptions,
     board: PlanBoard = None,
-    smallest: Smallest = False,
-    target_latency: TargetLatency = None,
     early_stop: EarlyStop = True,
-    reloadable: Reloadable = False,
-    spram: SpramText = None,
     data: Data = None,
     out: Out = None,
     as_json: Json = False,
@@ -83,19 +73,9 @@ def generate(
     source = find_source(model)
     workspace = workspace_of(source, out)
     network = integers_of(source, workspace, screen, data)
-    hardware, choice = design_options(
-        network,
-        board,
-        screen,
-        lanes=lanes,
-        storage=storage_of(network, reloadable=reloadable, spram=spram),
-        smallest=smallest,
-        target=target_latency,
-        early_stop=early_stop,
-        data=data,
-    )
+    hardware, choice = design_options(network, board, screen, wanted, early_stop=early_stop, data=data)
     with screen.busy("Generating"):
-        design = pipeline.generate(network, workspace, early_stop=early_stop, **hardware)
+        design = pipeline.generate(network, workspace, **hardware)
     values = pipeline.design_values(design, workspace)
     plans = [] if choice is None else [choice.as_dict()]
     if plans:
@@ -106,6 +86,7 @@ def generate(
     screen.show(values, *map(plan_table, plans), shown, f"Verilog: {workspace.verilog}")
 
 
+@planning
 def cosim(
     model: Model,
     simulator: Annotated[str, typer.Option("--simulator", "-s", help="verilator or icarus.")] = "verilator",
@@ -124,13 +105,10 @@ def cosim(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a run was interrupted; else start anew.")
     ] = False,
-    lanes: LanesText = None,
+    *,
+    wanted: PlanOptions,
     board: PlanBoard = None,
-    smallest: Smallest = False,
-    target_latency: TargetLatency = None,
     early_stop: EarlyStop = True,
-    reloadable: Reloadable = False,
-    spram: SpramText = None,
     inputs: Inputs = None,
     at_random: RandomInputs = False,
     data: Data = None,
@@ -156,21 +134,9 @@ def cosim(
         "resume": resume,
     }
     network = integers_of(source, workspace, screen, data)
-    hardware, _ = design_options(
-        network,
-        board,
-        screen,
-        lanes=lanes,
-        storage=storage_of(network, reloadable=reloadable, spram=spram),
-        smallest=smallest,
-        target=target_latency,
-        early_stop=early_stop,
-        data=data,
-    )
+    hardware, _ = design_options(network, board, screen, wanted, early_stop=early_stop, data=data)
     with screen.progress() as advance:
-        report = pipeline.cosim(
-            network, chosen, workspace, early_stop=early_stop, resumable=True, progress=advance, **options, **hardware
-        )
+        report = pipeline.cosim(network, chosen, workspace, resumable=True, progress=advance, **options, **hardware)
     screen.show(report.as_dict(), cosim_table(report))
     report.check()
 
@@ -185,18 +151,16 @@ def _count(text: str, *, at_random: bool) -> int | None:
         raise UsageError(f"Samples must be a number{'' if at_random else ' or all'}, not {text!r}") from None
 
 
+@planning
 def build(
     model: Model,
     board: BoardName = "icebreaker",
     clock: Clock = None,
     baud: Annotated[int | None, typer.Option("--baud", help="Of the serial link.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of placement.")] = 1,
-    lanes: LanesText = None,
-    smallest: Smallest = False,
-    target_latency: TargetLatency = None,
+    *,
+    wanted: PlanOptions,
     early_stop: EarlyStop = True,
-    reloadable: Reloadable = False,
-    spram: SpramText = None,
     cache: Annotated[bool, typer.Option(help="Take what was built before of the same.")] = True,
     data: Data = None,
     out: Out = None,
@@ -215,9 +179,7 @@ def build(
     if baud is not None:
         options["baud"] = baud
     network = integers_of(source, workspace, screen, data)
-    steering: dict[str, Any] = {"smallest": smallest, "target": target_latency, "clock": clock}
-    steering["storage"] = storage_of(network, reloadable=reloadable, spram=spram)
-    choice = plan_for(network, board, screen, lanes=lanes, early_stop=early_stop, data=data, **steering)
+    choice = plan_for(network, board, screen, wanted, clock=clock, early_stop=early_stop, data=data)
     with screen.progress() as advance:
 
         def progress(stage: str, line: str) -> None:

@@ -8,7 +8,20 @@ import typer
 from quant.calibrate import METHODS
 from quant.measurement import Measurement
 
-from ..options import Data, Inputs, Json, Model, Out, integers_of, samples_of, width_list, widths_of, workspace_of
+from ..options import (
+    Calibration,
+    Data,
+    Inputs,
+    Json,
+    Model,
+    Out,
+    calibration_of,
+    integers_of,
+    samples_of,
+    width_list,
+    widths_of,
+    workspace_of,
+)
 from ..samples import file_samples
 from ..screen import Screen
 from ..source import Source, UsageError, find_source
@@ -59,7 +72,7 @@ def train(
     screen.show(values, facts(f"Training of {recipe}", words))
 
 
-def check(model: Model, data: Data = None, as_json: Json = False) -> None:
+def check(model: Model, calibration: Calibration = None, data: Data = None, as_json: Json = False) -> None:
     """What every layer becomes, and what cannot be generated."""
     from ..check import account
     from ..check import check as check_network
@@ -68,10 +81,13 @@ def check(model: Model, data: Data = None, as_json: Json = False) -> None:
 
     screen = Screen(as_json=as_json)
     source = find_source(model)
+    inputs = calibration_of(source, calibration)
     if not as_json:
         # First, so that it is seen even of what cannot be rounded to integers.
         screen.show({}, *account_tables(account(source.named.metadata)))
-    network, report = (source.network, None) if source.model is None else quantized(source.model, data=data)
+    network, report = source.network, None
+    if source.model is not None:
+        network, report = quantized(source.model, data=data, inputs=inputs)
     assert network is not None
     result = check_network(network, report)
     screen.show(result.as_dict(), check_table(result))
@@ -106,7 +122,9 @@ def quantize(
     inputs: Annotated[
         Path | None,
         typer.Option(
-            "--inputs", help="Samples to calibrate on, a .npy of inputs, or a .npz of inputs and, for --sweep, labels."
+            "--inputs",
+            "--calibration",
+            help="Samples to calibrate on: a .npy of inputs, or a .npz of inputs and, to sweep, labels.",
         ),
     ] = None,
     data: Data = None,
@@ -193,6 +211,7 @@ def evaluate(
     ] = None,
     samples: Annotated[int | None, typer.Option("--samples", help="So many; default: all.")] = None,
     inputs: Inputs = None,
+    calibration: Calibration = None,
     data: Data = None,
     out: Out = None,
     as_json: Json = False,
@@ -209,7 +228,7 @@ def evaluate(
     reference = source.reference if against is None else load_model(against)
     workspace = workspace_of(source, out)
     chosen = samples_of(source, inputs=inputs, data=data, count=samples)
-    network = integers_of(source, workspace, screen, data)
+    network = integers_of(source, workspace, screen, data, calibration)
     with screen.busy(f"Running {len(chosen)} samples"):
         result = pipeline.evaluate(network, chosen, workspace, reference=reference)
     made = evaluation_table(result) if result.comparison is None else comparison_table(result.comparison)
