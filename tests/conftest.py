@@ -67,3 +67,9 @@ def tiny(tmp_path):
     """File of a small float network of the digits."""
     save_model(tmp_path / "tiny.npz", float_network())
     return tmp_path / "tiny.npz"
+
+
+@pytest.fixture
+def network(spikeloom, tiny):
+    assert spikeloom("quantize", tiny).code == 0
+    return tiny.parent / "build" / "tiny" / "network.npz"
