@@ -2,9 +2,8 @@
 
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from amaranth import ClockDomain, Module, Signal, Value
@@ -29,7 +28,6 @@ def prove(
     *,
     steps: int,
     always: bool = True,
-    peeks: Mapping[str, Signal] = MappingProxyType({}),
 ) -> None:
     """Prove the assertions of a module, for all values of its inputs that fulfil its assumptions.
 
@@ -43,8 +41,6 @@ def prove(
         Cycles, from the reset on.
     always : bool
         Prove it of every cycle that ever comes, by induction over at most ``steps`` of them; else of the first.
-    peeks : mapping of str to Signal
-        Signals of the module that are to be those inside a submodule, by the names that these have after flattening.
 
     Raises
     ------
@@ -54,12 +50,11 @@ def prove(
         If the induction does not close, or nothing fulfils the assumptions.
     """
     m.domains.sync = domain = ClockDomain(reset_less=True)
-    ports = [domain.clk, *(Value.cast(value) for value in inputs), *peeks.values()]
+    ports = [domain.clk, *(Value.cast(value) for value in inputs)]
     script = [
         "read_rtlil design.il",
         "proc",
         "flatten",
-        *(f"delete -input w:{signal.name}; connect -set {signal.name} {name}" for name, signal in peeks.items()),
         "memory_map",
         "opt -full",
         "chformal -lower",
