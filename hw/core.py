@@ -36,7 +36,8 @@ class Core(wiring.Component):
     If the sums are set aside (``CorePlan.aside``), the tick takes one operation, and the words of its sweep go into the
     pipeline beside the rows of the next step; only the next tick waits for them.
 
-    If sweeps skip groups of words (``CorePlan.skips``), a sweep goes through those that :class:`hw.visits.Visits` names.
+    If sweeps skip groups of words (``CorePlan.skips``), a sweep goes through those that :class:`hw.visits.Visits`
+    names.
 
     After a reset the core sweeps once to set every membrane and sum, whatever it was interrupted in.
 

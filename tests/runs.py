@@ -198,7 +198,7 @@ def assert_traces(rig: Rig, result: Result) -> None:
         words = iter(rig.traces[core.name])
         spikes = result.spikes[core.name]
         for sample in range(len(spikes)):
-            least = _least_steps(design, result, sample)
+            least, kept = _least_steps(design, result, sample), _initial(core)
             for step in range(spikes.shape[1]):
                 found = [next(words)]
                 while found[-1].index != core.sweeps - 1:
@@ -207,7 +207,6 @@ def assert_traces(rig: Rig, result: Result) -> None:
                 # What a sweep skips stays as it is, without a spike.
                 indices = [word.index for word in found]
                 assert indices == sorted(set(indices) if core.skips else range(core.sweeps)), where
-                kept = [*(_initial(core) if step == 0 else kept)]
                 for word in found:
                     kept[word.index] = word
                 found = [
