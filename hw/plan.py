@@ -183,7 +183,7 @@ def plan_network(
         replace(
             _plan_core(network, network[name], of_lanes[name], of_units[name], memories[name]),
             overlap=overlap,
-            skip=of_skips[name],
+            skip=bool(of_skips[name]),
         )
         for name in network.order
     ]

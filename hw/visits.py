@@ -20,7 +20,7 @@ LEAD = 2
 
 def restless(plan: CorePlan) -> list[bool]:
     """Whether a neuron of each group fires or changes from its initial state without an event."""
-    calm = plan.word_tiling.spread(rests(plan.population), True).all(axis=1)
+    calm = np.asarray(plan.word_tiling.spread(rests(plan.population), True).all(axis=1))
     return [not calm[plan.word_groups == group].all() for group in range(plan.groups)]
 
 
@@ -48,7 +48,7 @@ def visited_words(
     for port in plan.ports:
         heard = sent[port.source].astype(np.int64) @ port.geometry.reaches(plan.group_rows) > 0
         touched[:, int(port.delayed) :] |= heard[:, : heard.shape[1] - int(port.delayed)]
-    by_word = (stirs[:, :, np.maximum(neurons, 0)] & (neurons >= 0)).any(axis=3)
+    by_word = np.asarray((stirs[:, :, np.maximum(neurons, 0)] & (neurons >= 0)).any(axis=3))
     awake = touched | np.stack([by_word[:, :, groups == group].any(axis=2) for group in range(plan.groups)], axis=2)
     start = np.broadcast_to(restless(plan), awake[:, :1].shape)
     wanted = touched | np.concatenate([start, awake[:, :-1]], axis=1)

@@ -130,7 +130,8 @@ def fill(probe: Probe, words: Words) -> Words:
 
     A step is over with its last word. Words from the first step that is not whole, or out of order, are as they came.
     """
-    if probe.initial is None:
+    initial = probe.initial
+    if initial is None:
         return words
     ends = words.index == probe.sweeps - 1
     before = np.concatenate([[-1], np.where(ends, -1, words.index)[:-1]])
@@ -151,7 +152,7 @@ def fill(probe: Probe, words: Words) -> Words:
 
     def filled(name: str, field: Field) -> Field:
         lines = came.reshape(-1) if name == "spikes" else line
-        start = np.tile(probe.initial if name == "membranes" else np.zeros_like(probe.initial), (len(final), 1))
+        start = np.tile(initial if name == "membranes" else np.zeros_like(initial), (len(final), 1))
         there = (lines >= 0)[:, np.newaxis]
         values = np.where(there, field.values[lines], start).astype(field.values.dtype)
         unknown = None
