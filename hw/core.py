@@ -16,6 +16,7 @@ from .loader import PortSignature
 from .plan import QUEUE_DEPTH, CorePlan
 from .serialiser import PlaceLayout, Serialiser
 from .sweep import Sweep
+from .visits import Visits
 from .walk import Walk
 from .weights import Weights
 
@@ -34,6 +35,9 @@ class Core(wiring.Component):
 
     If the sums are set aside (``CorePlan.aside``), the tick takes one operation, and the words of its sweep go into the
     pipeline beside the rows of the next step; only the next tick waits for them.
+
+    If sweeps skip groups of words (``CorePlan.skips``), a sweep goes through those that :class:`hw.visits.Visits`
+    names.
 
     After a reset the core sweeps once to set every membrane and sum, whatever it was interrupted in.
 
@@ -108,6 +112,7 @@ class Core(wiring.Component):
                 "last": Out(1),
                 "mute": Out(1),
                 "value": Out(shape_of(reduce(or_, (port.values for port in plan.ports)))),
+                **({"jump": Out(1), "group": Out(range(plan.groups))} if plan.skips else {}),
             }
         )
         issued: Any = issued_layout.create(path=("issued",))
@@ -115,7 +120,7 @@ class Core(wiring.Component):
         stages = [issued, *(issued_layout.create(path=(f"stage_{number}",)) for number in range(1, depth + 1))]
         for before, after in pairwise(stages):
             m.d.sync += [getattr(after, name).eq(getattr(before, name)) for name in issued_layout.members]
-        claim = self._issue(m, issued, operations)
+        claim = self._issue(m, issued, operations, sweep)
 
         # Weights of every lane, and their products.
         operands = self._operands(m, operations, stages)
@@ -127,8 +132,10 @@ class Core(wiring.Component):
             accumulator = self._accumulator(m, held, stages, operands, words)
             if accumulator is not None:
                 drives.append(accumulator.taken)
+        words.follow(m, stages[depth - 1].sweep, stages[depth - 2])
+        if plan.skips:
+            m.d.comb += [sweep.jump.eq(here.jump), sweep.group.eq(here.group)]
         m.d.comb += [
-            words.step.eq(stages[depth - 1].sweep),
             sweep.fetch_index.eq(words.index),
             sweep.valid.eq(here.sweep),
             sweep.last.eq(here.last),
@@ -161,7 +168,7 @@ class Core(wiring.Component):
         m.d.sync += places.eq(places + serialiser.dropped + serialiser.released - claim)
         return m
 
-    def _issue(self, m: Module, issued: Any, operations: list[Any]) -> Signal:
+    def _issue(self, m: Module, issued: Any, operations: list[Any], sweep: Sweep) -> Signal:
         """Choose the operation of this cycle; whether it claims a place in the queue of spikes."""
         plan = self.plan
         self._places = places = Signal(range(QUEUE_DEPTH + 1), init=QUEUE_DEPTH, name="places")
@@ -206,8 +213,11 @@ class Core(wiring.Component):
             with m.Elif(closes):
                 m.d.sync += sweeping.eq(0)
         else:
+            here: Any = (joined & ~passes) | cleaning
+            if plan.skips:
+                here = self._visit(m, issued, here & (cooldown == 0), words, sweep)
             m.d.comb += [
-                issued.sweep.eq((cooldown == 0) & (places != 0) & ((joined & ~passes) | cleaning)),
+                issued.sweep.eq((places != 0) & here if plan.skips else (cooldown == 0) & (places != 0) & here),
                 issued.last.eq(ends | cleaning),
                 issued.mute.eq(cleaning),
                 over.eq(passes | (closes & ~cleaning)),
@@ -229,6 +239,29 @@ class Core(wiring.Component):
         m.d.comb += issued.value.eq(value)
         m.d.comb += issued.row.eq(row if plan.aside else Mux(issued.sweep, words.line, row))
         return claim
+
+    def _visit(self, m: Module, issued: Any, begin: Any, words: Walk, sweep: Sweep) -> Signal:
+        """Whether there is a word of a group that the sweep visits."""
+        plan = self.plan
+        m.submodules.visits = visits = Visits(plan)
+        holds = any(port.held for port in plan.ports)
+        m.d.comb += [
+            visits.add.eq(issued.add.any()),
+            visits.row.eq(issued.row),
+            visits.stir.eq(sweep.stir),
+            visits.stirred.eq(sweep.stirred),
+            visits.begin.eq(begin),
+            visits.last.eq(issued.last),
+            visits.whole.eq(issued.last if holds else issued.mute),
+            visits.take.eq(issued.sweep),
+            visits.edge.eq(words.edge),
+            visits.end.eq(words.end),
+            words.jump.eq(visits.jump),
+            words.group.eq(visits.group),
+            issued.jump.eq(issued.sweep & visits.first),
+            issued.group.eq(words.line[(plan.group_rows - 1).bit_length() :]),
+        ]
+        return visits.here
 
     def _operands(self, m: Module, operations: list[Any], stages: list[Any]) -> Any:
         """What the operation that comes to the accumulators adds to every lane."""

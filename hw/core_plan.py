@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quant.graph import Shape
 from quant.ir import Population
@@ -11,13 +12,15 @@ from quant.ranges import Bounds, Range
 from .layout import Tiling
 from .port import BINARY, PortPlan
 
-__all__ = ["QUEUE_DEPTH", "REGISTER_ROWS", "STATE_DISTANCE", "CorePlan"]
+__all__ = ["MOST_GROUPS", "QUEUE_DEPTH", "REGISTER_ROWS", "STATE_DISTANCE", "CorePlan"]
 
 QUEUE_DEPTH = 16
 STATE_DISTANCE = 7
 """Cycles from the read of a membrane to the first in which it may be read again; one more of second order."""
 REGISTER_ROWS = 2
 """Up to so many rows of sums are registers: a memory's read and write would not fit between two uses of a row."""
+MOST_GROUPS = 64
+"""Groups of rows that a sweep visits or skips: each takes four registers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,8 @@ class CorePlan:
         It sweeps at the last tick of a sample alone, and keeps its sums until then.
     overlap : bool
         Sums in registers are set aside for the sweep, so that the events of the next step need not wait for it.
+    skip : bool
+        A sweep leaves out groups of words in which nothing can change.
     """
 
     population: Population
@@ -53,6 +58,7 @@ class CorePlan:
     shows: bool = False
     at_end: bool = False
     overlap: bool = False
+    skip: bool = False
 
     @property
     def name(self) -> str:
@@ -151,10 +157,41 @@ class CorePlan:
         return self.overlap and self.rows <= REGISTER_ROWS and self.sweeps > 1 and not keeps
 
     @property
+    def group_rows(self) -> int:
+        """Rows of a group that a sweep visits or skips: a power of two, so that a group's number is bits of a row's."""
+        return 1 << (-(-self.rows // MOST_GROUPS) - 1).bit_length()
+
+    @property
+    def groups(self) -> int:
+        """Groups of rows."""
+        return -(-self.rows // self.group_rows)
+
+    @property
+    def group_places(self) -> tuple[tuple[int, int], ...]:
+        """Of every group, the number of its first word, and that of its place in the map."""
+        rows, words = self.row_tiling.blocks, self.word_tiling.blocks
+        firsts = [divmod(group * self.group_rows, rows) for group in range(self.groups)]
+        return tuple((place * words + row * self.banks, place) for place, row in firsts)
+
+    @property
+    def word_groups(self) -> NDArray[np.int64]:
+        """Group of every word of a sweep."""
+        firsts = [first for first, _ in self.group_places]
+        return np.searchsorted(firsts, np.arange(self.sweeps), side="right") - 1
+
+    @property
+    def skips(self) -> bool:
+        """Whether a sweep skips groups: not where it shows every neuron, comes once a sample, or costs no cycles."""
+        return self.skip and self.groups > 1 and not (self.shows or self.at_end or self.aside)
+
+    @property
     def cooldown(self) -> int:
-        """Cycles after a sweep in which no other may start: its membranes are still on their way."""
+        """Cycles after a sweep in which no other may start: its membranes are still on their way.
+
+        Of a sweep that skips: until it is known which of its neurons have fired or changed.
+        """
         distance = STATE_DISTANCE + (self.population.current_decay is not None)
-        return max(0, distance - self.sweeps)
+        return self.depth + distance - 1 if self.skips else max(0, distance - self.sweeps)
 
     def as_dict(self) -> dict[str, int | str]:
         """Sizes, for reports."""

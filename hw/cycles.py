@@ -1,6 +1,6 @@
 """Cycle model: how many clock cycles a sample takes, from what the golden model saw fire."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from .encoder import ENCODER_QUEUE, PixelTiling
 from .flow import Flags, Numbers, Offer, PortFlow, SerialiserFlow
 from .layout import Fields
 from .plan import QUEUE_DEPTH, CorePlan, NetworkPlan
+from .visits import LEAD, visited_words
 
 __all__ = ["predict_cycles"]
 
@@ -22,7 +23,12 @@ SEND = 2
 """Cycles from the tick that ends a sample to the first score of its answer."""
 
 
-def predict_cycles(plan: NetworkPlan, inputs: NDArray[Any], spikes: Mapping[str, NDArray[Any]]) -> Numbers:
+def predict_cycles(
+    plan: NetworkPlan,
+    inputs: NDArray[Any],
+    spikes: Mapping[str, NDArray[Any]],
+    states: Sequence[Mapping[str, NDArray[Any]]] = (),
+) -> Numbers:
     """Cycles of each sample, alone in the hardware and without stalls.
 
     Counted from the transfer of the sample's first beat to that of its answer, both included; of the first sample,
@@ -36,6 +42,8 @@ def predict_cycles(plan: NetworkPlan, inputs: NDArray[Any], spikes: Mapping[str,
         As the golden model took them: ``(B, steps, N)`` or ``(B, N)``.
     spikes : dict of str to array, (B, T, N)
         As the golden model recorded them, of every population.
+    states : sequence of dict of str to array, (B, T, N)
+        Likewise membranes and currents; those of populations whose sweeps skip are needed.
 
     Returns
     -------
@@ -44,10 +52,26 @@ def predict_cycles(plan: NetworkPlan, inputs: NDArray[Any], spikes: Mapping[str,
     for population in plan.populations:
         if population.name not in spikes:
             raise NetworkError(f"Spikes of population {population.name} must be recorded to predict cycles")
+        second = population.population.current_decay is not None
+        if population.skips and sum(population.name in kind for kind in states) < 1 + second:
+            what = "Membranes and currents" if second else "Membranes"
+            raise NetworkError(
+                f"{what} of population {population.name}, whose sweeps skip, must be recorded to predict cycles"
+            )
     inputs = np.asarray(inputs)
     steps = inputs.shape[1] if plan.input.kind == "events" else plan.network.steps
     source: Any = _Coded(plan, inputs) if plan.input.coded else _Source(plan, inputs)
-    cores = [_Core(core, _fired(core, spikes, len(inputs), steps), paced=_paced(core)) for core in plan.cores]
+    sent = {core.name: _fired(core, spikes, len(inputs), steps) for core in plan.cores}
+    sent[INPUT] = _entering(plan, inputs, steps)
+    cores = [
+        _Core(
+            core,
+            sent[core.name],
+            paced=_paced(core),
+            visited=visited_words(core, sent, states) if core.skips else None,
+        )
+        for core in plan.cores
+    ]
     streams: dict[str, Any] = {INPUT: source, **{core.plan.name: core for core in cores}}
     samples = len(inputs)
     decided, begun, ended = np.zeros(samples, bool), np.full(samples, -1), np.full(samples, -1)
@@ -95,6 +119,15 @@ def _fired(core: CorePlan, spikes: Mapping[str, NDArray[Any]], samples: int, ste
     if core.shows:
         return np.ones((samples, 1 if core.at_end else steps, core.population.size), bool)
     return spikes[core.name] != 0
+
+
+def _entering(plan: NetworkPlan, inputs: NDArray[Any], steps: int) -> Flags:
+    """Input values that come as events in each step, ``(B, T, N)``."""
+    if plan.input.coded:
+        return _spikes(plan, inputs)
+    if plan.input.kind == "events":
+        return inputs != 0
+    return (inputs != 0)[:, None] & (np.arange(steps) == 0)[:, None]
 
 
 class _Source:
@@ -193,14 +226,17 @@ class _Coded:
 class _Core:
     """Flow of one core: :class:`hw.core.Core` and :class:`hw.serialiser.Serialiser` without their numbers."""
 
-    def __init__(self, plan: CorePlan, fired: Flags, *, paced: bool):
+    def __init__(self, plan: CorePlan, fired: Flags, *, paced: bool, visited: Flags | None):
         self.plan, self.paced = plan, paced
         batch, steps, _ = fired.shape
         second = plan.population.current_decay is not None
         delay = plan.depth + 3 + second
-        self.serialiser = SerialiserFlow(plan.word_tiling.neurons, fired, delay=delay, depth=QUEUE_DEPTH)
+        self.serialiser = SerialiserFlow(
+            plan.word_tiling.neurons, fired, delay=delay, depth=QUEUE_DEPTH, visited=visited
+        )
+        self.samples = np.arange(batch)
         self.ports = [PortFlow(port, batch, steps * (int(np.prod(port.geometry.source)) + 1)) for port in plan.ports]
-        self.index, self.cooldown = np.zeros((2, batch), np.int64)
+        self.step, self.index, self.cooldown, self.lead = np.zeros((4, batch), np.int64)
         self.over, self.at_pace, self.at_last, self.sweeping, self.ending = np.zeros((5, batch), bool)
 
     @property
@@ -219,8 +255,11 @@ class _Core:
         joined = np.logical_and.reduce(ticks)
         passes = joined & ~lasts[0] if plan.at_end else np.zeros_like(joined)
         wants = self.sweeping if plan.aside else joined & ~passes & (self.cooldown == 0)
+        if plan.skips:
+            self.begins = wants & ~self.sweeping
+            wants = self.sweeping & (self.lead == 0)
         self.sweep = wants & (self.serialiser.places != 0)
-        self.done = self.sweep & (self.index == plan.sweeps - 1)
+        self.done = self.sweep & (self.index == self._words(lasts[0]) - 1)
         if plan.aside:
             idle = ~self.sweeping & (self.cooldown == 0)
             self.over = joined & (idle | self.done if plan.cooldown == 0 else idle)
@@ -233,6 +272,11 @@ class _Core:
             wants = port.busy & ~port.at_tick
             port.prepare((wants & free) | self.over)
             free = free & ~wants
+
+    def _words(self, last: Flags) -> Numbers:
+        """Words of the sweep of this step."""
+        lengths = self.serialiser.lengths
+        return lengths[last.astype(int), self.samples, np.minimum(self.step, lengths.shape[2] - 1)]
 
     @property
     def paces(self) -> Flags:
@@ -256,5 +300,9 @@ class _Core:
         self.ending = self.next_ending
         if self.plan.aside:
             self.sweeping = self.over | (self.sweeping & ~self.done)
+        if self.plan.skips:
+            self.sweeping = self.begins | (self.sweeping & ~self.done)
+            self.lead = np.where(self.begins, LEAD, np.maximum(self.lead - 1, 0))
+        self.step += self.done
         self.cooldown = np.where(self.done, self.plan.cooldown, np.maximum(self.cooldown - 1, 0))
         self.index = np.where(self.done, 0, self.index + self.sweep)

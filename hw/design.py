@@ -71,7 +71,7 @@ class Design:
 
     def predict(self, result: Result, inputs: NDArray[Any]) -> NDArray[np.int64]:
         """Cycles of each sample; the parameters and the rule are those of :func:`hw.cycles.predict_cycles`."""
-        return predict_cycles(self.plan, inputs, result.spikes)
+        return predict_cycles(self.plan, inputs, result.spikes, (result.membranes, result.currents))
 
 
 def generate(network: Network, **options: Any) -> Design:

@@ -40,15 +40,23 @@ class SerialiserFlow:
         Cycles from the issue of a word to its push.
     depth : int
         Words that the queue holds.
+    visited : array of bool, (2, B, T, words), optional
+        Words that a sweep goes through, if its step is not the sample's last, and if it is. Default: all.
     """
 
-    def __init__(self, neurons: Numbers, fired: Flags, *, delay: int, depth: int):
+    def __init__(self, neurons: Numbers, fired: Flags, *, delay: int, depth: int, visited: Flags | None = None):
         batch, steps, _ = fired.shape
         self.sweeps = len(neurons)
         words = fired[:, :, np.maximum(neurons, 0)] & (neurons >= 0)
-        self.words = words.sum(axis=3).reshape(batch, steps * self.sweeps)
+        # Fired neurons of the words of each step, one word after the other; and which of them ends it.
+        self.words = words.sum(axis=3)
+        self.lengths = np.full((2, batch, steps), self.sweeps)
+        self.order: Numbers | None = None
+        if visited is not None:
+            self.order, self.lengths = np.argsort(~visited, axis=3, kind="stable"), visited.sum(axis=3)
+        self.step, self.word = np.zeros((2, batch), np.int64)
         # Neurons in the order in which they leave.
-        self.neurons = np.zeros((batch, int(self.words.sum(axis=1).max(initial=0)) + 1), np.int64)
+        self.neurons = np.zeros((batch, int(self.words.sum(axis=(1, 2)).max(initial=0)) + 1), np.int64)
         ids = np.tile(neurons, (steps, 1)).reshape(-1)
         for sample, chosen in enumerate(words.reshape(batch, -1)):
             self.neurons[sample, : chosen.sum()] = ids[chosen]
@@ -56,9 +64,9 @@ class SerialiserFlow:
         self.places = np.full(batch, depth)
         self.taken = np.zeros(batch, bool)
         self.pipeline = [np.zeros((2, batch), bool) for _ in range(delay)]
-        self.pushed, self.sent = np.zeros((2, batch), np.int64)
+        self.sent = np.zeros(batch, np.int64)
         # Queue: words that were kept, with their spikes and flags.
-        self.queue = np.zeros((3, batch, self.words.shape[1] + 1), np.int64)
+        self.queue = np.zeros((3, batch, steps * self.sweeps + 1), np.int64)
         self.written, self.popped, self.inner = np.zeros((3, batch), np.int64)
         self.head, self.busy = np.zeros((2, batch), bool)
         # Word at work and the stream behind it.
@@ -76,13 +84,16 @@ class SerialiserFlow:
     def _push(self) -> Flags:
         """Word that leaves the neurons goes into the queue; where it takes no place there."""
         push, last = self.pipeline.pop(0)
-        words = self.words[self.samples, np.minimum(self.pushed, self.words.shape[1] - 1)]
-        end = self.pushed % self.sweeps == self.sweeps - 1
+        step = np.minimum(self.step, self.words.shape[1] - 1)
+        word = self.word if self.order is None else self.order[last.astype(int), self.samples, step, self.word]
+        words = self.words[self.samples, step, word]
+        end = word == self.sweeps - 1
         kept = push & ((words > 0) | end)
         rows = self.samples[kept]
         for field, value in zip(self.queue, (words, end, last), strict=True):
             field[rows, self.written[kept]] = value[kept]
-        self.pushed += push
+        self.step += push & end
+        self.word = np.where(push & end, 0, self.word + push)
         self.arriving = kept
         return push & ~kept
 

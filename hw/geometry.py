@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from math import prod
 
 import numpy as np
@@ -275,6 +276,19 @@ class Geometry:
         """Rows that an event of each source neuron reads, in C order: its cycles."""
         x, y, c = (table.count for table in self.tables)
         return (c[:, None, None] * y[:, None] * x * self.span).reshape(-1)
+
+    def reaches(self, group_rows: int) -> NDArray[np.bool_]:
+        """Whether an event of each source neuron reads a row of each group of so many, ``(sources, groups)``."""
+        x, y, c = self.tables
+        first = (c.row[:, None, None] + y.row[:, None] + x.row).reshape(-1)
+        across = np.broadcast_to(x.count, (len(c.row), len(y.row), len(x.row))).reshape(-1)
+        reads = self.operations
+        down = reads // np.maximum(1, across * self.span)
+        found = np.zeros((len(first), -(-self.rows.words // group_rows)), bool)
+        for line, place, row in product(range(down.max(initial=0)), range(across.max(initial=0)), range(self.span)):
+            inside = np.flatnonzero((line < down) & (place < across))
+            found[inside, (first[inside] + line * self.line_rows + place * self.skip + row) // group_rows] = True
+        return found
 
     @cached_property
     def useful(self) -> Numbers:

@@ -131,6 +131,7 @@ def plan_network(
     lanes: Lanes = None,
     units: Lanes = None,
     overlap: bool = True,
+    skips: bool | Mapping[str, bool] = False,
     early_stop: bool = True,
     storage: str | Mapping[str, str] = "rom",
     block_ram: BlockRam | None = None,
@@ -148,6 +149,9 @@ def plan_network(
         lanes, nor than a sweep needs to be done before its first membrane may be read again. Default 16.
     overlap : bool
         Whether a core whose sums are in registers may keep a second set of them, and add while it sweeps.
+    skips : bool or mapping of str to bool
+        Whether sweeps skip groups of neurons in which nothing can change; or of which cores. A mapping need not name
+        all. It is ignored of a core that shows H, sweeps at the end alone, or sets its sums aside.
     early_stop : bool
         With readout ``first_spike``, stop a sample at its first output spike.
     storage : str or mapping of population name to str
@@ -167,6 +171,7 @@ def plan_network(
     of_lanes = _by_name(names, "Lanes", lanes, DEFAULT_LANES)
     of_units = _by_name(names, "Units", units, MAX_UNITS)
     of_storage = _by_name(names, "Storage", storage, "rom")
+    of_skips = _by_name(names, "Skips", skips, False)
     for what, numbers in (("Lanes", of_lanes), ("Units", of_units)):
         for name, number in numbers.items():
             if number < 1:
@@ -176,7 +181,11 @@ def plan_network(
             raise NetworkError(f"Storage must be one of {', '.join(STORAGES)}, not {word!r}")
     memories = {name: {"storage": of_storage[name], "block_ram": block_ram} for name in names}
     cores = [
-        replace(_plan_core(network, network[name], of_lanes[name], of_units[name], memories[name]), overlap=overlap)
+        replace(
+            _plan_core(network, network[name], of_lanes[name], of_units[name], memories[name]),
+            overlap=overlap,
+            skip=bool(of_skips[name]),
+        )
         for name in network.order
     ]
     stops = early_stop and network.readout.kind == "first_spike"

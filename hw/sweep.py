@@ -51,6 +51,10 @@ class Sweep(wiring.Component):
         and the step the sample.
     trace_valid, trace_index, trace_last, trace_spikes, trace_membranes, trace_currents : Out
         Spikes, new membranes and, of second order, new currents of a word, for whoever checks.
+    jump, group : In
+        The word is the first of that group. Like the next only if the plan skips.
+    stir, stirred : Out
+        A neuron of the group ``stirred`` has fired, or has another state than before, in a step that is not the last.
     """
 
     def __init__(self, plan: CorePlan):
@@ -78,6 +82,9 @@ class Sweep(wiring.Component):
             members["o_values"] = Out(self._lanes(plan.sends))
         if self._second_order:
             members["trace_currents"] = Out(self._lanes(self._currents))
+        if plan.skips:
+            group = range(plan.groups)
+            members |= {"jump": In(1), "group": In(group), "stir": Out(1), "stirred": Out(group)}
         super().__init__(members)
 
     @property
@@ -121,10 +128,11 @@ class Sweep(wiring.Component):
         # The word on its way through the neuron units.
         drives = Signal.like(self.drives, name="drives_held", reset_less=True)
         m.d.sync += drives.eq(self.drives)
-        control = wiring.Signature({name: self.signature.members[name].flip() for name in _CONTROL})
+        flags = (*_CONTROL, "jump", "group") if plan.skips else _CONTROL
+        control = wiring.Signature({name: self.signature.members[name].flip() for name in flags})
         stages: list[Any] = [control.create(path=(f"stage_{number}",)) for number in range(self.latency + 2)]
         for before, after in pairwise([self, *stages]):
-            m.d.sync += [getattr(after, name).eq(getattr(before, name)) for name in _CONTROL]
+            m.d.sync += [getattr(after, name).eq(getattr(before, name)) for name in flags]
 
         # Update rule.
         for unit in units:
@@ -140,8 +148,8 @@ class Sweep(wiring.Component):
         # Spikes out.
         sent = stages[self.latency - 1]
         m.submodules.sent_words = sent_words = Walk(plan)
+        sent_words.follow(m, sent.valid, stages[self.latency - 2])
         m.d.comb += [
-            sent_words.step.eq(sent.valid),
             self.o_valid.eq(sent.valid & ~sent.mute),
             self.o_place.eq(sent_words.place),
             self.o_end.eq(sent_words.end),
@@ -154,11 +162,11 @@ class Sweep(wiring.Component):
         following: Value = Const(0)
         if (initial != initial[0]).any():
             m.submodules.renewed_words = renewed_words = Walk(plan)
-            m.d.comb += renewed_words.step.eq(stages[-2].valid)
+            renewed_words.follow(m, stages[-2].valid, stages[-3])
             following = renewed_words.index
         renewed = self._word(m, "initial", initial, shape_of(plan.bounds.state), following)
+        written_words.follow(m, written.valid, stages[-2])
         m.d.comb += [
-            written_words.step.eq(written.valid),
             ram.write_enable.eq(written.valid),
             ram.write_address.eq(written_words.index),
             ram.write_data.eq(Mux(written.last, Cat(*renewed), Cat(*then.values()))),
@@ -177,7 +185,33 @@ class Sweep(wiring.Component):
             spikes = self.o_values if population.ternary else self.o_fired
             before = Signal(len(Value.cast(spikes)))
             m.d.sync += [before.eq(spikes), self.trace_spikes.eq(before)]
+        if plan.skips:
+            self._stir(m, now, then, written, written_words)
         return m
+
+    def _stir(self, m: Module, now: Any, then: dict[str, Signal], written: Any, words: Walk) -> None:
+        """Tell, a cycle after a word is written, whether it has fired or changed. Its latch changes with a spike."""
+        plan, names = self.plan, [name for name in then if name != "latched"]
+        before: Any = Cat(now[name][unit] for unit in range(plan.units) for name in names)
+        after = Cat(then[name][unit] for unit in range(plan.units) for name in names)
+        for number in range(self.latency + 1):
+            held = Signal(len(before), name=f"before_{number}", reset_less=True)
+            m.d.sync += held.eq(before)
+            before = held
+        width = len(before) // plan.units
+        changed, told = Signal(plan.units), Signal()
+        fired = [Signal(name=f"fired_{number}") for number in range(3)]
+        for unit in range(plan.units):
+            part = slice(unit * width, (unit + 1) * width)
+            m.d.sync += changed[unit].eq(before[part] != after[part])
+        m.d.sync += [
+            fired[0].eq(self.o_fired.any()),
+            fired[1].eq(fired[0]),
+            fired[2].eq(fired[1]),
+            told.eq(written.valid & ~written.last),
+            self.stirred.eq(words.line[(plan.group_rows - 1).bit_length() :]),
+        ]
+        m.d.comb += self.stir.eq(told & (changed.any() | fired[2]))
 
     def _parameter(self, m: Module, name: str, values: NDArray[np.int64], shape: Shape) -> list[Value]:
         """Parameter of each unit in the cycle of its membrane."""

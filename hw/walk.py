@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth import Cat, Module, Signal
+from amaranth import Array, Cat, Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,7 +17,8 @@ class Walk(wiring.Component):
     """Counts through the words of a sweep: bank by bank, row by row, and their place in the map.
 
     Words come in order, so that whoever needs to know which one has come counts them, instead of a number that goes
-    with the word through all stages.
+    with the word through all stages. Where a sweep skips groups of them (:mod:`hw.visits`), the number of a group goes
+    with its first word: whoever counts jumps there.
 
     Parameters
     ----------
@@ -37,12 +38,18 @@ class Walk(wiring.Component):
         Where it lies.
     end : Out(1)
         It is the last one of the sweep.
+    edge : Out(1)
+        It is the last one of its group. Like the next two only if the plan skips.
+    jump, group : In
+        The word of the next cycle is the first of that group.
     """
 
     def __init__(self, plan: CorePlan):
         self.plan = plan
+        groups = {"edge": Out(1), "jump": In(1), "group": In(range(plan.groups))} if plan.skips else {}
         super().__init__(
             {
+                **groups,
                 "step": In(1),
                 "index": Out(range(plan.sweeps)),
                 "bank": Out(range(plan.banks)),
@@ -51,6 +58,12 @@ class Walk(wiring.Component):
                 "end": Out(1),
             }
         )
+
+    def follow(self, m: Module, step: Any, before: Any) -> None:
+        """Count the words of a stage, of which ``step`` says that one is there, and that stand after ``before``."""
+        m.d.comb += self.step.eq(step)
+        if self.plan.skips:
+            m.d.comb += [self.jump.eq(before.jump), self.group.eq(before.group)]
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -83,4 +96,26 @@ class Walk(wiring.Component):
                 m.d.sync += [self.index.eq(0), *(item.eq(0) for item in (own, column, down) if not flat)]
                 if not plan.whole_rows:
                     m.d.sync += [self.bank.eq(0), self.line.eq(0)]
+        if plan.skips:
+            inner = (plan.group_rows - 1).bit_length()
+            m.d.comb += self.edge.eq(self.end | ((self.bank == plan.banks - 1) | full) & self.line[:inner].all())
+            with m.If(self.jump):
+                m.d.sync += self._jump({"column": column, "down": down, "own": own})
         return m
+
+    def _jump(self, place: dict[str, Signal]) -> list[Any]:
+        """Go to the first word of the group."""
+        plan = self.plan
+        columns, blocks = Fields(plan.shape).sizes[0], plan.word_tiling.blocks
+        firsts = {"index": [word for word, _ in plan.group_places]}
+        targets = {"index": self.index}
+        if not plan.whole_rows:
+            firsts["line"] = [group * plan.group_rows for group in range(plan.groups)]
+            targets |= {"line": self.line, "bank": self.bank}
+        if plan.word_tiling.places > 1:
+            firsts["column"] = [at % columns for _, at in plan.group_places]
+            firsts["down"] = [at // columns for _, at in plan.group_places]
+            firsts["own"] = [word % blocks for word, _ in plan.group_places]
+            targets |= place
+        numbers = {name: Array(Const(value, len(targets[name])) for value in values) for name, values in firsts.items()}
+        return [target.eq(numbers[name][self.group] if name in numbers else 0) for name, target in targets.items()]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from quant.result import Result
 
 from .testbench import Probe, Testbench
-from .traces import Field, Recording, Words
+from .traces import Field, Recording, Words, fill
 
 __all__ = ["KINDS", "Comparison", "Traced", "compare", "place"]
 
@@ -187,7 +187,7 @@ class _Check:
         samples, steps = golden.spikes[bench.probes[0].name].shape[:2]
         least = np.full(samples, steps) if decided is None else np.minimum(decided + 1, steps)
         self.traced = [
-            place(probe, words, samples=samples, steps=steps, least=least)
+            place(probe, fill(probe, words), samples=samples, steps=steps, least=least)
             for probe, words in zip(bench.probes, recording.words, strict=True)
         ]
         self.required = np.arange(steps) < least[:, np.newaxis]

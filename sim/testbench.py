@@ -32,7 +32,8 @@ _ANSWER = {"cycle": "cycle", "first": "first[answered[9:0]]", "last": "m_last", 
 class Design(Protocol):
     """What a testbench needs to know of a generated network: see :class:`hw.design.Design`.
 
-    Of a core, these are its ``name`` and ``word_tiling.neurons``. Cores that are no population are left alone.
+    Of a core, these are its ``name``, ``word_tiling.neurons`` and ``skips``: whether its sweeps may leave out words in
+    which nothing changes, but never the last. Cores that are no population are left alone.
     """
 
     @property
@@ -111,12 +112,15 @@ class Probe:
         What it shows of a neuron, and of which range: ``spikes``, ``membranes``, and of second order ``currents``.
     index_width : int
         Width of a word's number, in bits; 0 if there is no such port, because there is one word.
+    initial : array of int, (words, lanes), optional
+        Membranes that a sample begins with, where words may be left out. Default: every word comes.
     """
 
     name: str
     neurons: NDArray[np.int64]
     values: Mapping[str, Range]
     index_width: int
+    initial: NDArray[np.int64] | None = None
 
     @property
     def sweeps(self) -> int:
@@ -279,7 +283,14 @@ def _probe(network: Network, plan: Any, widths: dict[str, int]) -> Probe:
     index_width = widths.get(f"trace_{plan.name}_index", 0)
     if 1 << index_width < len(neurons):
         raise ValueError(f"Port trace_{plan.name}_index of {index_width} bits does not hold {len(neurons)} words")
-    probe = Probe(name=plan.name, neurons=neurons, values=_values(population), index_width=index_width)
+    initial = np.where(neurons < 0, 0, population.per_neuron(population.initial)[np.maximum(neurons, 0)])
+    probe = Probe(
+        name=plan.name,
+        neurons=neurons,
+        values=_values(population),
+        index_width=index_width,
+        initial=initial if plan.skips else None,
+    )
     for field, width in {"valid": 1, "last": 1, **probe.widths}.items():
         name = f"trace_{plan.name}_{field}"
         if _width(widths, name) != width:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from quant.ranges import Range
 
-from .testbench import ANSWERS, SUMMARY, Record, Testbench
+from .testbench import ANSWERS, SUMMARY, Probe, Record, Testbench
 
-__all__ = ["Field", "Lines", "Recording", "Words", "read_recording"]
+__all__ = ["Field", "Lines", "Recording", "Words", "fill", "read_recording"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -123,6 +123,48 @@ class Words:
     last: NDArray[np.int64]
     index: NDArray[np.int64]
     values: Mapping[str, Field]
+
+
+def fill(probe: Probe, words: Words) -> Words:
+    """Words with those that the hardware left out: no spike, and the membranes and currents of the step before.
+
+    A step is over with its last word. Words from the first step that is not whole, or out of order, are as they came.
+    """
+    initial = probe.initial
+    if initial is None:
+        return words
+    ends = words.index == probe.sweeps - 1
+    before = np.concatenate([[-1], np.where(ends, -1, words.index)[:-1]])
+    wrong = np.flatnonzero(words.index <= before)
+    final = np.flatnonzero(ends[: wrong[0] if len(wrong) else len(ends)])
+    good = int(final[-1]) + 1 if len(final) else 0
+
+    # The line that tells of each word, or of the last step in which it came; none since its sample began: -1.
+    step = np.cumsum(ends[:good]) - ends[:good]
+    came = np.full((len(final), probe.sweeps), -1)
+    came[step, words.index[:good]] = np.arange(good)
+    over = words.last[final] == 1
+    begin = np.concatenate([[0], final + 1])[
+        np.maximum.accumulate(np.where(np.roll(over, 1), np.arange(len(final)), 0))
+    ]
+    line = np.maximum.accumulate(came, axis=0)
+    line = np.where(line < begin[:, np.newaxis], -1, line).reshape(-1)
+
+    def filled(name: str, field: Field) -> Field:
+        lines = came.reshape(-1) if name == "spikes" else line
+        start = np.tile(initial if name == "membranes" else np.zeros_like(initial), (len(final), 1))
+        there = (lines >= 0)[:, np.newaxis]
+        values = np.where(there, field.values[lines], start).astype(field.values.dtype)
+        unknown = None
+        if field.unknown is not None:
+            unknown = np.concatenate([field.unknown[lines] & there, field.unknown[good:]])
+        return Field(values=np.concatenate([values, field.values[good:]]), unknown=unknown)
+
+    return Words(
+        last=np.concatenate([np.repeat(words.last[final], probe.sweeps), words.last[good:]]),
+        index=np.concatenate([np.tile(np.arange(probe.sweeps), len(final)), words.index[good:]]),
+        values={name: filled(name, field) for name, field in words.values.items()},
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

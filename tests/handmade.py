@@ -281,7 +281,7 @@ endmodule
 
 
 def _core(name: str, neurons: Sequence[Sequence[int]]) -> Any:
-    return SimpleNamespace(name=name, word_tiling=SimpleNamespace(neurons=np.array(neurons)))
+    return SimpleNamespace(name=name, word_tiling=SimpleNamespace(neurons=np.array(neurons)), skips=False)
 
 
 @dataclass(frozen=True, kw_only=True)

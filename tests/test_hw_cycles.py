@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from runs import Rig, assert_answers
+from runs import Rig, assert_answers, assert_traces
 from test_hw_network import cases, loop, small_network
 from whole import random_inputs
 
@@ -17,9 +17,10 @@ from sim import golden
 def check(network, inputs, *, lanes=None, made=None, early_stop=True, **_):
     """Predicted cycles are those of the simulated hardware, sample by sample."""
     design = generate(network, **(made or {"lanes": lanes}), early_stop=early_stop)
-    result = golden.run(network, inputs, record=("spikes",))
+    result = golden.run(network, inputs, record=("spikes", "membranes", "currents"))
     rig = Rig(design=design, inputs=inputs, alone=True).run(60_000)
     assert_answers(rig, result)
+    assert_traces(rig, result)
     assert design.predict(result, inputs).tolist() == rig.cycles
     return rig.cycles
 

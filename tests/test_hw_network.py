@@ -58,6 +58,7 @@ def cases(draw):
             "lanes": draw(st.integers(1, 8)),
             "units": draw(st.sampled_from([16, 2, 1])),
             "overlap": draw(st.booleans()),
+            "skips": draw(st.booleans()),
         },
         "early_stop": draw(st.booleans()),
         "stall": draw(st.sampled_from([0.0, 0.4, 0.7])),

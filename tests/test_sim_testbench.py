@@ -134,7 +134,7 @@ def test_refuses_other_ports_of_second_order(old, new, message):
 
 @pytest.mark.parametrize("neurons", [[[0, 1]], [[0, 1], [2, 2]], [[0, 1], [3, -1]], [[0, 1], [1, 2]]])
 def test_refuses_a_plan_that_does_not_hold_every_neuron_once(neurons):
-    hidden = SimpleNamespace(name="hidden", word_tiling=SimpleNamespace(neurons=np.array(neurons)))
+    hidden = SimpleNamespace(name="hidden", word_tiling=SimpleNamespace(neurons=np.array(neurons)), skips=False)
 
     class Wrong(Handmade):
         cores = (hidden, Handmade().cores[1])
