@@ -11,9 +11,10 @@ from sim import golden
 from . import networks
 from .table import Measurement
 
-__all__ = ["Cycles", "measure", "measurements"]
+__all__ = ["Cycles", "measure", "measurements", "skipping"]
 
 LANES, SAMPLES = 128, 16
+SPARSE_LANES, SPARSE_SAMPLES = 8, 4
 DENSITIES = {"10pct": 0.1, "1pct": 0.01}
 
 #: Of this network at either density, and of its lanes.
@@ -90,3 +91,22 @@ def measurements() -> Iterator[Measurement]:
                 f"{found.dense:,.0f} if all inputs are counted",
                 command="python -m benchmarks sop_per_lane_cycle",
             )
+
+
+def skipping() -> Iterator[Measurement]:
+    """Cycles of a map with few events, whose sweeps skip what rests, beside those of whole sweeps."""
+    model = networks.sparse()
+    spots = networks.spots(model, SPARSE_SAMPLES)
+    found = golden.run(model, spots, record=("spikes", "membranes"))
+    skipped, whole = (
+        float(np.mean(generate(model, lanes=SPARSE_LANES, skips=skips).predict(found, spots)))
+        for skips in (True, False)
+    )
+    yield Measurement(
+        id="cycles_sparse_skipping",
+        value=skipped,
+        unit="cycles a sample",
+        peer=f"{whole:,.0f} with whole sweeps; 2x32x32 into 8x32x32 and 10, {model.steps} steps, "
+        f"{np.mean(found.totals['input']) / model.steps:.0f} events a step",
+        command="python -m benchmarks cycles_sparse_skipping",
+    )

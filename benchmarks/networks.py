@@ -10,7 +10,19 @@ from numpy.typing import NDArray
 
 from quant.ir import Connection, Decay, Input, Network, Population, Readout
 
-__all__ = ["BETA", "CONV_STEPS", "SIZES", "STEPS", "THRESHOLD", "conv", "dense", "events", "recurrent"]
+__all__ = [
+    "BETA",
+    "CONV_STEPS",
+    "SIZES",
+    "STEPS",
+    "THRESHOLD",
+    "conv",
+    "dense",
+    "events",
+    "recurrent",
+    "sparse",
+    "spots",
+]
 
 SIZES = (784, 128, 10)
 STEPS, CONV_STEPS = 25, 4
@@ -56,6 +68,30 @@ def conv() -> Network:
         connection("layer0", "layer1", "dense", (10, 128)),
     ]
     return _network("conv", (1, 28, 28), CONV_STEPS, populations, connections)
+
+
+def sparse() -> Network:
+    """A map of 2x32x32 into 8x32x32 by 3x3, then 10 neurons; 25 steps."""
+    rng = np.random.default_rng(3)
+    populations = [_leaky("map", (8, 32, 32), _DECAY), _leaky("output", (10,), _DECAY)]
+    kernels, weights = rng.integers(-7, 8, (8, 2, 3, 3)), rng.integers(-7, 8, (10, 8 * 16 * 16))
+    taps: dict[str, Any] = {"kind": "conv2d", "stride": (1, 1), "padding": (1, 1)}
+    connections = [
+        Connection(source="input", target="map", weights=kernels, weight_bits=4, **taps),
+        Connection(source="map", target="output", kind="dense", weights=weights, weight_bits=4, pool=(2, 2)),
+    ]
+    return _network("sparse", (2, 32, 32), STEPS, populations, connections)
+
+
+def spots(network: Network, samples: int) -> NDArray[np.uint8]:
+    """What an event camera sees of a spot of 3x3 that moves on by a pixel a step: its edges, one in each polarity."""
+    _, height, width = network.input.shape
+    maps = np.zeros((samples, network.steps, *network.input.shape), np.uint8)
+    for sample, (y, x) in enumerate(np.random.default_rng(1).integers(0, (height - 3, width), (samples, 2))):
+        for step in range(network.steps):
+            maps[sample, step, 0, y : y + 3, (x + step + 2) % width] = 1
+            maps[sample, step, 1, y : y + 3, (x + step - 1) % width] = 1
+    return maps.reshape(samples, network.steps, -1)
 
 
 def events(network: Network, samples: int, density: float) -> NDArray[np.uint8]:

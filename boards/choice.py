@@ -29,6 +29,7 @@ class Choice:
     lanes, units : dict of str to int
         Of every core, as :func:`hw.plan.plan_network` takes them to make the plan.
     storage : dict of str to str
+    skips : dict of str to bool
         Likewise.
     board : str
     loads : tuple of Load
@@ -49,6 +50,7 @@ class Choice:
     lanes: Mapping[str, int]
     units: Mapping[str, int]
     storage: Mapping[str, str]
+    skips: Mapping[str, bool]
     board: str
     loads: tuple[Load, ...]
     memories: Mapping[str, int]
@@ -66,6 +68,7 @@ class Choice:
             "units": dict(self.units),
             "overlap": overlaps(self.board),
             "storage": dict(self.storage),
+            "skips": dict(self.skips),
         }
 
     @property

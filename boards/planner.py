@@ -47,6 +47,7 @@ def choose(
     smallest: bool = False,
     early_stop: bool = True,
     storage: str | Mapping[str, str] = "rom",
+    skips: bool = False,
 ) -> Choice:
     """Lanes of every core: those of the highest throughput that fits, by the estimate.
 
@@ -69,6 +70,8 @@ def choose(
         One lane a core.
     early_stop, storage
         See :func:`hw.plan.plan_network`. On a chip with SPRAM, weights that have no room in block RAM go there.
+    skips : bool
+        Likewise. Cycles and logic are still those of whole sweeps.
 
     Raises
     ------
@@ -79,7 +82,7 @@ def choose(
     NetworkError
         As of :func:`hw.plan.plan_network`.
     """
-    search = _Search(network, board, activity, early_stop=early_stop, storage=storage)
+    search = _Search(network, board, activity, early_stop=early_stop, storage=storage, skips=skips)
     names = [core.name for core in search.plan(1).cores]
     given = dict(lanes) if isinstance(lanes, Mapping) else {} if lanes is None else dict.fromkeys(names, lanes)
     free = [name for name in names if name not in given]
@@ -124,13 +127,21 @@ class _Search:
     """Plans of one network on one board; what was worked out of a core is kept."""
 
     def __init__(
-        self, network: Network, board: Board, activity: Activity, *, early_stop: bool, storage: str | Mapping[str, str]
+        self,
+        network: Network,
+        board: Board,
+        activity: Activity,
+        *,
+        early_stop: bool,
+        storage: str | Mapping[str, str],
+        skips: bool,
     ):
         self.network = network
         self.board = board
         self.activity = activity
         self.early_stop = early_stop
         self.storage = storage
+        self.skips = skips
         self._parts: dict[tuple[str, int, int, str], Parts] = {}
 
     def plan(self, lanes: int | Mapping[str, int], units: Mapping[str, int] | None = None) -> NetworkPlan:
@@ -142,6 +153,7 @@ class _Search:
             overlap=overlaps(self.board.name),
             early_stop=self.early_stop,
             storage=self.storage,
+            skips=self.skips,
             block_ram=BLOCK_RAMS[self.board.family],
         )
 
@@ -210,6 +222,7 @@ class _Search:
             lanes=trial.lanes,
             units=trial.units,
             storage={core.name: core.ports[0].storage for core in trial.plan.cores},
+            skips={core.name: core.skips for core in trial.plan.cores},
             board=self.board.name,
             loads=loads(trial.plan, self.activity),
             memories={core.name: self.parts(core)["block_rams"] for core in trial.plan.cores},

@@ -33,6 +33,9 @@ Reloadable = Annotated[bool, typer.Option("--reloadable", help="Weights can be l
 SpramText = Annotated[
     str | None, typer.Option("--spram", help="Weights of these populations in SPRAM: hidden,out. They must be loaded.")
 ]
+SkipResting = Annotated[
+    bool, typer.Option("--skip-resting", help="Sweeps skip neurons that rest: for maps with few events.")
+]
 
 _UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
@@ -46,6 +49,7 @@ class PlanOptions:
     target_latency: TargetLatency = None
     reloadable: Reloadable = False
     spram: SpramText = None
+    skip_resting: SkipResting = False
 
 
 def planning(command: Callable[..., None]) -> Callable[..., None]:
@@ -94,6 +98,7 @@ def plan_for(
             board,
             lanes=lanes_of(wanted.lanes),
             storage=storage,
+            skips=wanted.skip_resting,
             smallest=wanted.smallest,
             target_cycles=None if target is None else _cycles(target, clock_hz),
             early_stop=early_stop,
@@ -124,7 +129,8 @@ def design_options(
     for flag, given in (("smallest", wanted.smallest), ("target-latency", wanted.target_latency is not None)):
         if given:
             raise UsageError(f"Plan must be for a board, with --board, to take --{flag}")
-    return {"lanes": lanes_of(wanted.lanes), "storage": storage, "early_stop": early_stop}, None
+    found = {"lanes": lanes_of(wanted.lanes), "storage": storage, "skips": wanted.skip_resting}
+    return {**found, "early_stop": early_stop}, None
 
 
 def lanes_of(text: str | None) -> int | dict[str, int] | None:
