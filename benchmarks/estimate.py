@@ -14,7 +14,7 @@ import numpy as np
 
 from boards.build import plan_build
 from boards.choice import Choice
-from boards.steps import LOGS, STAGES
+from boards.steps import LOGS, STAGES, BuildError, last_line, synthesise
 from boards.tools import find_tools
 from boards.usage import resources_in_log
 from quant.ir import Connection, Decay, Input, Network, Population, Readout
@@ -106,10 +106,12 @@ def pack(design: Design) -> tuple[Choice, dict[str, int]]:
         folder = Path(name)
         for file, content in plan.files.items():
             (folder / file).write_bytes(content.encode() if isinstance(content, str) else content)
-        synthesis, packing, _ = ([tools[command[0]].path, *command[1:]] for command in plan.commands)
-        subprocess.run(synthesis, cwd=folder, check=True, capture_output=True)
+        synthesis, packing, _ = plan.commands
+        if synthesise(synthesis, tools, folder, lambda stage, line: None):
+            raise BuildError(f"Synthesis of {design.network.name} failed: {last_line(folder / LOGS[STAGES[0]])}")
         # It fails in the end, for there is no bitstream to write; its log tells what it has packed.
-        subprocess.run([*packing, "--pack-only"], cwd=folder, check=False, capture_output=True)
+        command = [tools[packing[0]].path, *packing[1:], "--pack-only"]
+        subprocess.run(command, cwd=folder, check=False, capture_output=True)
         found = resources_in_log((folder / LOGS[STAGES[1]]).read_text())
     return plan.choice, {name: found[name]["used"] if name in found else 0 for name in plan.choice.expected.as_dict()}
 

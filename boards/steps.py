@@ -8,7 +8,7 @@ from quant.errors import SpikeloomError
 
 from .tools import Tool
 
-__all__ = ["LOGS", "STAGES", "BuildError", "Progress", "run_step"]
+__all__ = ["LOGS", "STAGES", "BuildError", "Progress", "run_step", "synthesise"]
 
 Progress = Callable[[str, str], None]
 """Called with a stage and the latest line of its log, when it begins and now and then."""
@@ -19,6 +19,9 @@ STAGES = ("synthesis", "place and route", "bitstream")
 #: Log of each stage, in the folder of the build. The last one's tool writes none by itself.
 LOGS = {"synthesis": "top.rpt", "place and route": "top.tim", "bitstream": "top.pack.log"}
 
+# Yosys 0.70 fails in abc_ops_reintegrate for a few netlists, and not for the same in another order.
+_OWN_FAULT, _PLACE, _OTHERWISE = "ERROR: Assert ", "# (script_after_read placeholder)", "proc; flatten; opt_clean"
+_SCRIPT = "top.ys"
 _POLL_S = 0.25
 _TAIL_BYTES = 4096
 
@@ -41,6 +44,16 @@ def run_step(stage: str, command: Sequence[str], tools: Mapping[str, Tool], fold
             process.kill()
             process.wait()
             raise
+
+
+def synthesise(command: Sequence[str], tools: Mapping[str, Tool], folder: Path, progress: Progress) -> int:
+    """Run synthesis; once more, of the netlist in another order, if an assertion of Yosys' own fails."""
+    stage, script = STAGES[0], folder / _SCRIPT
+    code = run_step(stage, command, tools, folder, progress)
+    if code and last_line(folder / LOGS[stage]).startswith(_OWN_FAULT):
+        script.write_text(script.read_text().replace(_PLACE, _OTHERWISE))
+        code = run_step(stage, command, tools, folder, progress)
+    return code
 
 
 def _watch(process: subprocess.Popen[bytes], stage: str, log: Path, progress: Progress) -> int:

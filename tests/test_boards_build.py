@@ -355,6 +355,27 @@ def test_tool_that_fails_otherwise(plan, tools, cache, tmp_path):
     assert tools.runs == ["yosys"]
 
 
+ASSERTION = "ERROR: Assert `first == second' failed in rtlil.cc:3091."
+
+
+def test_synthesis_is_tried_in_another_order_if_yosys_fails_by_itself(plan, tools, cache, tmp_path):
+    script = (
+        f"if grep -q '^proc; flatten' top.ys; then echo synthesised > top.json; echo good > top.rpt; "
+        f'else echo "{ASSERTION.replace("`", chr(92) + "`")}" > top.rpt; exit 1; fi'
+    )
+    tools.write("YOSYS", "yosys", script)
+    assert build(plan, tmp_path / "out", cache=cache).fmax_mhz
+    assert tools.runs == ["yosys", "yosys", "nextpnr", "icepack"]
+    assert (tmp_path / "out" / "synthesis.log").read_text() == "good\n"
+
+
+def test_synthesis_is_tried_twice_at_most(plan, tools, cache, tmp_path):
+    tools.write("YOSYS", "yosys", f"echo '{ASSERTION.replace(chr(39), '')}' > top.rpt; exit 1")
+    with pytest.raises(BuildError, match=r"^Tool of synthesis failed: "):
+        build(plan, tmp_path / "out", cache=cache)
+    assert tools.runs == ["yosys", "yosys"]
+
+
 def test_failed_build_leaves_an_earlier_one_alone(plan, tools, cache, tmp_path):
     build(plan, tmp_path / "out", cache=cache)
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
