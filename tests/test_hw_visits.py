@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from streams import Sink, Source, simulate
+from streams import Resettable, Sink, Source, simulate
 from test_hw_core import LAST, TICK, beats, check, core_of, dense, expected, payloads, population, random_samples, run
 from whole import random_population
 
@@ -219,3 +219,39 @@ def test_cycles_are_refused_without_membranes(second, what):
     found = golden.run(network, inputs, record=("spikes",))
     with pytest.raises(NetworkError, match=rf"^{what} of population a, whose sweeps skip, must be recorded to predict"):
         predict_cycles(made.plan, inputs, found.spikes)
+
+
+def test_a_reset_in_mid_sample_forgets_what_was_to_be_visited():
+    """Cut off after so many cycles: in the sweep after a reset, with events added, in a sweep, while one is told."""
+    core = skipping(decay=Decay(numerator=7, shift=3), initial=12, threshold=15)
+    dut, found, cuts = Core(core), [], range(3, 160, 13)
+    top = Resettable(dut)
+    first = payloads(beats(core.ports[0], [sample(4, (0, 3), (0, 20), (1, 9), (2, 30))]))
+    values = sample(4, (0, 17), (2, 17), (3, 2))
+    second, sent = payloads(beats(core.ports[0], [values])), expected(core, [[values]])
+
+    async def bench(ctx):
+        for cut in cuts:
+            left = list(first)
+            ctx.set(dut.o.ready, 1)
+            for _ in range(cut):
+                ctx.set(dut.i0.payload, left[0] if left else second[0])
+                ctx.set(dut.i0.valid, bool(left))
+                *_, ready = await ctx.tick().sample(dut.i0.ready)
+                left = left[1:] if ready else left
+            ctx.set(dut.i0.valid, 0)
+            ctx.set(top.rst, 1)
+            await ctx.tick()
+            ctx.set(top.rst, 0)
+            ctx.set(dut.o.ready, 0)
+            await Source(port=dut.i0, payloads=second).run(ctx)
+            sink = Sink(port=dut.o, count=len(sent))
+            await sink.run(ctx)
+            found.append([(0, 0, *beat[2:]) if beat[2] else beat for beat in sink.received])
+            ctx.set(top.rst, 1)
+            await ctx.tick()
+            ctx.set(top.rst, 0)
+
+    simulate(top, bench, progress=lambda: {"cuts": len(found)}, cycles=20000)
+    assert len(sent) > 4
+    assert found == [sent] * len(cuts)
