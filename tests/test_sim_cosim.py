@@ -458,7 +458,8 @@ def random_run(number, simulator, **options):
     network = random_network(rng)
     inputs = random_inputs(network, rng, 6)
     lanes = [None, 1, int(rng.integers(1, 24))][number % 3]
-    report = cosimulate(network, inputs, simulator=simulator, lanes=lanes, patience=5000, **options)
+    options |= {"lanes": lanes, "skips": number // 3 % 2 == 1}
+    report = cosimulate(network, inputs, simulator=simulator, patience=5000, **options)
     assert isinstance(report, CosimReport)
     return report
 
