@@ -14,7 +14,7 @@ import numpy as np
 
 from boards.build import plan_build
 from boards.choice import Choice
-from boards.steps import LOGS, STAGES, BuildError, last_line, synthesise
+from boards.steps import LOGS, STAGES, BuildError, last_line, run_step
 from boards.tools import find_tools
 from boards.usage import resources_in_log
 from quant.ir import Connection, Decay, Input, Network, Population, Readout
@@ -107,7 +107,7 @@ def pack(design: Design) -> tuple[Choice, dict[str, int]]:
         for file, content in plan.files.items():
             (folder / file).write_bytes(content.encode() if isinstance(content, str) else content)
         synthesis, packing, _ = plan.commands
-        if synthesise(synthesis, tools, folder, lambda stage, line: None):
+        if run_step(STAGES[0], synthesis, tools, folder, lambda stage, line: None):
             raise BuildError(f"Synthesis of {design.network.name} failed: {last_line(folder / LOGS[STAGES[0]])}")
         # It fails in the end, for there is no bitstream to write; its log tells what it has packed.
         command = [tools[packing[0]].path, *packing[1:], "--pack-only"]

@@ -26,7 +26,7 @@ from .cache import Cache
 from .clocks import Ecp5Pll, Ice40Pll
 from .planner import Choice, choose
 from .shell import Shell, clock_of
-from .steps import LOGS, STAGES, BuildError, Progress, last_line, run_step, synthesise
+from .steps import LOGS, STAGES, BuildError, Progress, last_line, run_step
 from .tools import Tool, find_tools
 from .usage import FitError, Usage, missing, resources_in_report, timing_in
 
@@ -305,12 +305,7 @@ def _run(plan: BuildPlan, out: Path, tools: Mapping[str, Tool], progress: Progre
         for file, content in plan.files.items():
             (folder / file).write_bytes(content.encode() if isinstance(content, str) else content)
         for stage, command in zip(STAGES, plan.commands, strict=True):
-            failed = (
-                synthesise(command, tools, folder, progress)
-                if stage == STAGES[0]
-                else run_step(stage, command, tools, folder, progress)
-            )
-            if failed:
+            if run_step(stage, command, tools, folder, progress):
                 _fail(plan, out, stage, folder)
         names = [f"{_NAME}{plan.board.suffix}", _TIMING, *(LOGS[stage] for stage in _RESULTS)]
         files = {name: (folder / name).read_bytes() for name in names}

@@ -8,7 +8,7 @@ from quant.errors import SpikeloomError
 
 from .tools import Tool
 
-__all__ = ["LOGS", "STAGES", "BuildError", "Progress", "run_step", "synthesise"]
+__all__ = ["LOGS", "STAGES", "BuildError", "Progress", "run_step"]
 
 Progress = Callable[[str, str], None]
 """Called with a stage and the latest line of its log, when it begins and now and then."""
@@ -31,7 +31,18 @@ class BuildError(SpikeloomError):
 
 
 def run_step(stage: str, command: Sequence[str], tools: Mapping[str, Tool], folder: Path, progress: Progress) -> int:
-    """Run one command in ``folder``, whatever it prints going to ``<stage>.out``; gives its exit code."""
+    """Run one command in ``folder``, whatever it prints going to ``<stage>.out``; gives its exit code.
+
+    It is run once more, of the netlist in another order, if an assertion of Yosys' own fails.
+    """
+    code, script = _run(stage, command, tools, folder, progress), folder / _SCRIPT
+    if code and last_line(folder / LOGS[stage]).startswith(_OWN_FAULT):
+        script.write_text(script.read_text().replace(_PLACE, _OTHERWISE))
+        code = _run(stage, command, tools, folder, progress)
+    return code
+
+
+def _run(stage: str, command: Sequence[str], tools: Mapping[str, Tool], folder: Path, progress: Progress) -> int:
     progress(stage, "")
     name, *arguments = command
     with (folder / f"{stage}.out").open("wb") as output:
@@ -44,16 +55,6 @@ def run_step(stage: str, command: Sequence[str], tools: Mapping[str, Tool], fold
             process.kill()
             process.wait()
             raise
-
-
-def synthesise(command: Sequence[str], tools: Mapping[str, Tool], folder: Path, progress: Progress) -> int:
-    """Run synthesis; once more, of the netlist in another order, if an assertion of Yosys' own fails."""
-    stage, script = STAGES[0], folder / _SCRIPT
-    code = run_step(stage, command, tools, folder, progress)
-    if code and last_line(folder / LOGS[stage]).startswith(_OWN_FAULT):
-        script.write_text(script.read_text().replace(_PLACE, _OTHERWISE))
-        code = run_step(stage, command, tools, folder, progress)
-    return code
 
 
 def _watch(process: subprocess.Popen[bytes], stage: str, log: Path, progress: Progress) -> int:

@@ -213,11 +213,11 @@ class Core(wiring.Component):
             with m.Elif(closes):
                 m.d.sync += sweeping.eq(0)
         else:
-            here: Any = (joined & ~passes) | cleaning
+            here: Any = ((joined & ~passes) | cleaning) & (cooldown == 0)
             if plan.skips:
-                here = self._visit(m, issued, here & (cooldown == 0), words, sweep)
+                here = self._visit(m, issued, here, words, sweep)
             m.d.comb += [
-                issued.sweep.eq((places != 0) & here if plan.skips else (cooldown == 0) & (places != 0) & here),
+                issued.sweep.eq((places != 0) & here),
                 issued.last.eq(ends | cleaning),
                 issued.mute.eq(cleaning),
                 over.eq(passes | (closes & ~cleaning)),

@@ -25,7 +25,7 @@ __all__ = ["run"]
 
 Array = NDArray[Any]
 
-# What is worked on together stays in a processor's caches.
+# Memory is bounded, and operations on arrays are long enough that threads seldom wait for each other between them.
 _CHUNK_BYTES = 32 << 20
 _LEAST_CHUNK_BYTES = 1 << 20
 _BLOCK_STEPS = 32
