@@ -97,6 +97,24 @@ class Resettable(Elaboratable):
         m.submodules.dut = self.dut
         return m
 
+    async def reset(self, ctx: Any) -> None:
+        """Reset it, for a cycle."""
+        ctx.set(self.rst, 1)
+        await ctx.tick()
+        ctx.set(self.rst, 0)
+
+    async def cut_off(self, ctx: Any, port: Any, payloads: Iterable[Any], cycles: int) -> None:
+        """Send into a stream of it for so many cycles, or until there is nothing left, and reset it."""
+        left = list(payloads)
+        for _ in range(cycles):
+            if left:
+                ctx.set(port.payload, left[0])
+            ctx.set(port.valid, bool(left))
+            *_, ready = await ctx.tick().sample(port.ready)
+            left = left[1:] if ready else left
+        ctx.set(port.valid, 0)
+        await self.reset(ctx)
+
 
 async def clock_in(ctx: Any, dut: Any, **values: int) -> None:
     """Sets members of a component and waits for the clock."""

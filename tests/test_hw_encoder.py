@@ -404,16 +404,7 @@ def test_a_reset_forgets_the_sample(kind):
     async def bench(ctx):
         ctx.set(dut.o.ready, 1)
         for cut in range(1, 34):
-            beats = entry(source, first)
-            for _ in range(cut):
-                ctx.set(dut.i.payload, beats[0] if beats else dict.fromkeys(("address", "value", "tick", "last"), 0))
-                ctx.set(dut.i.valid, bool(beats))
-                *_, ready = await ctx.tick().sample(dut.i.ready)
-                beats = beats[1:] if ready else beats
-            ctx.set(dut.i.valid, 0)
-            ctx.set(top.rst, 1)
-            await ctx.tick()
-            ctx.set(top.rst, 0)
+            await top.cut_off(ctx, dut.i, entry(source, first), cut)
             await ctx.tick()
             seen.clear()
             await load(ctx, dut, source, second)

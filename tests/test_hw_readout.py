@@ -285,20 +285,9 @@ def test_a_reset_forgets_the_scores(name):
 
     async def bench(ctx):
         for cut in cuts:
-            ctx.set(top.rst, 1)
-            await ctx.tick()
-            ctx.set(top.rst, 0)
-            sent = items(first)
+            await top.reset(ctx)
             ctx.set(dut.o.ready, 1)
-            for _ in range(cut):
-                ctx.set(dut.i.payload, beat(sent[0] if sent else TICK, made.shape))
-                ctx.set(dut.i.valid, bool(sent))
-                *_, ready = await ctx.tick().sample(dut.i.ready)
-                sent = sent[1:] if ready else sent
-            ctx.set(dut.i.valid, 0)
-            ctx.set(top.rst, 1)
-            await ctx.tick()
-            ctx.set(top.rst, 0)
+            await top.cut_off(ctx, dut.i, [beat(item, made.shape) for item in items(first)], cut)
             ctx.set(dut.o.ready, 0)
             await Source(port=dut.i, payloads=[beat(item, made.shape) for item in items(second)]).run(ctx)
             sink = Sink(port=dut.o, count=4)

@@ -232,25 +232,14 @@ def test_a_reset_in_mid_sample_forgets_what_was_to_be_visited():
 
     async def bench(ctx):
         for cut in cuts:
-            left = list(first)
             ctx.set(dut.o.ready, 1)
-            for _ in range(cut):
-                ctx.set(dut.i0.payload, left[0] if left else second[0])
-                ctx.set(dut.i0.valid, bool(left))
-                *_, ready = await ctx.tick().sample(dut.i0.ready)
-                left = left[1:] if ready else left
-            ctx.set(dut.i0.valid, 0)
-            ctx.set(top.rst, 1)
-            await ctx.tick()
-            ctx.set(top.rst, 0)
+            await top.cut_off(ctx, dut.i0, first, cut)
             ctx.set(dut.o.ready, 0)
             await Source(port=dut.i0, payloads=second).run(ctx)
             sink = Sink(port=dut.o, count=len(sent))
             await sink.run(ctx)
             found.append([(0, 0, *beat[2:]) if beat[2] else beat for beat in sink.received])
-            ctx.set(top.rst, 1)
-            await ctx.tick()
-            ctx.set(top.rst, 0)
+            await top.reset(ctx)
 
     simulate(top, bench, progress=lambda: {"cuts": len(found)}, cycles=20000)
     assert len(sent) > 4
