@@ -33,7 +33,7 @@ def measurements() -> Iterator[Measurement]:
         )
 
 
-def measure(network: Network, batch: int, rounds: int = 9) -> dict[str, float]:
+def measure(network: Network, batch: int, rounds: int = 25) -> dict[str, float]:
     """Images per second of both, medians over ``rounds``, and the ratio of the medians."""
     events = networks.events(network, batch, DENSITY)
     runs = {"golden": lambda: golden.run(network, events), "snntorch": _peer(network, events)}

@@ -232,3 +232,14 @@ def read(network, history):
         reduce = {"last": lambda column: column[-1], "sum": sum, "max": max}[readout.reduce]
         scores = [reduce(column) for column in zip(*history["totals"][readout.population], strict=True)]
     return scores, scores.index(max(scores))
+
+
+def assert_equal(result, expected):
+    """That all of two results is the same."""
+    for field in ("counts", "totals", "spikes", "membranes", "currents"):
+        ours, theirs = getattr(result, field), getattr(expected, field)
+        assert ours.keys() == theirs.keys()
+        for name in ours:
+            np.testing.assert_array_equal(ours[name], theirs[name], err_msg=f"{field} of {name}")
+    np.testing.assert_array_equal(result.scores, expected.scores)
+    np.testing.assert_array_equal(result.answers, expected.answers)

@@ -443,22 +443,12 @@ def test_counts_and_totals_hold_the_spikes_of_every_population():
     }
 
 
-def assert_equal(result, expected):
-    for field in ("counts", "totals", "spikes", "membranes", "currents"):
-        ours, theirs = getattr(result, field), getattr(expected, field)
-        assert ours.keys() == theirs.keys()
-        for name in ours:
-            np.testing.assert_array_equal(ours[name], theirs[name], err_msg=f"{field} of {name}")
-    np.testing.assert_array_equal(result.scores, expected.scores)
-    np.testing.assert_array_equal(result.answers, expected.answers)
-
-
 @pytest.mark.parametrize("seed", range(200))
 def test_equals_a_slow_interpreter_of_the_contract(seed):
     rng = np.random.default_rng(seed)
     model = whole.random_network(rng)
     inputs = whole.random_inputs(rng, model, 3)
-    assert_equal(golden.run(model, inputs, record=EVERYTHING), reference.run(model, inputs))
+    reference.assert_equal(golden.run(model, inputs, record=EVERYTHING), reference.run(model, inputs))
 
 
 def test_the_random_networks_hold_everything_of_the_contract():
@@ -490,7 +480,7 @@ def test_chunks_and_blocks_change_nothing(seed, tiny_chunks):
     rng = np.random.default_rng(seed)
     model = whole.random_network(rng)
     inputs = whole.random_inputs(rng, model, 5)
-    assert_equal(golden.run(model, inputs, record=EVERYTHING), reference.run(model, inputs))
+    reference.assert_equal(golden.run(model, inputs, record=EVERYTHING), reference.run(model, inputs))
 
 
 @pytest.mark.usefixtures("tiny_chunks")
@@ -521,27 +511,20 @@ def wide(sources, targets, *, bits, rng):
 
 
 @pytest.mark.parametrize(
-    ("sources", "targets", "bits", "high", "dtype", "fields"),
+    ("sources", "targets", "bits", "high", "dtype"),
     [
-        (50, 31, 4, 1, np.float32, None),
-        (50, 32, 4, 1, np.float32, 2),
-        (50, 33, 4, 1, np.float32, 2),
-        (255, 64, 4, 1, np.float32, 2),
-        (700, 64, 4, 1, np.float64, 3),
-        (700, 65, 4, 1, np.float64, 3),
-        (2, 100, 4, 1, np.float32, 4),
-        (600, 40, 8, 255, np.float64, 2),
-        (64, 40, 8, 255, np.float32, None),
-        (40, 40, 16, 65535, np.float64, None),
+        (50, 31, 4, 1, np.float32),
+        (700, 65, 4, 1, np.float32),
+        (514, 40, 8, 255, np.float32),
+        (515, 40, 8, 255, np.float64),
+        (40, 40, 16, 65535, np.float64),
     ],
 )
-def test_sums_are_exact_at_their_bounds(sources, targets, bits, high, dtype, fields):
+def test_sums_are_exact_at_their_bounds(sources, targets, bits, high, dtype):
     rng = np.random.default_rng(0)
     weights, neurons, connection, readout = wide(sources, targets, bits=bits, rng=rng)
     model = network(neurons, connections=(connection,), port=Input(shape=(sources,), high=high), readout=readout)
-    drive = engine._Engine(model, None, None).drives[connection]
-    assert drive._operator.dtype == dtype
-    assert (drive._fields and drive._fields.count) == fields
+    assert engine._Engine(model).drives[connection]._operator.dtype == dtype
     inputs = rng.integers(0, high + 1, (8, 1, sources))
     inputs[0], inputs[1], inputs[2] = 0, high, np.where(weights[targets // 2] > 0, high, 0)
     inputs[3] = np.where(weights[targets // 2] > 0, 0, high)
@@ -575,7 +558,7 @@ def test_integers_do_where_no_float_is_exact(seed, monkeypatch):
     rng = np.random.default_rng(seed)
     model = whole.random_network(rng)
     inputs = whole.random_inputs(rng, model, 3)
-    assert_equal(golden.run(model, inputs, record=EVERYTHING), reference.run(model, inputs))
+    reference.assert_equal(golden.run(model, inputs, record=EVERYTHING), reference.run(model, inputs))
 
 
 @pytest.mark.parametrize(

@@ -1,24 +1,27 @@
-"""Drives: what connections bring to their targets, for many steps at once, by exact floating-point products.
+"""Drives: what connections bring to their targets, for many steps at once.
 
-A product of matrices is fastest in float32, and exact there as long as no sum can leave ±2**24 (float64: 2**53),
-whatever the order of its terms. The bounds of the sums are known from the weights, so the type is chosen, not hoped
-for. Where they leave bits to spare, several targets share one float as fields of a few bits each::
-
-    product = sum over j of field_j * 2**(bits * j),      abs(field_j) < 2**(bits - 1)
+Two ways lead to the same integers. A product of matrices costs the same however few spikes there are. It is fastest in
+float32, and exact there as long as no sum can leave ±2**24 (float64: 2**53), whatever the order of its terms. The
+bounds of the sums are known from the weights, so the type is chosen, not hoped for. Event by event
+(:mod:`sim.golden.events`) the work follows the spikes; that needs compiled loops, and is taken while spikes are few.
 """
 
-from dataclasses import dataclass, replace
-from functools import reduce
+from dataclasses import replace
+from functools import cached_property, reduce
+from math import prod
 from operator import add
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from quant.graph import Shape, Synapses
+from quant.graph import Shape
 from quant.ir import Connection
 from quant.ops import Operator
 from quant.ranges import Range, fan_in
+
+from .events import KINDS, EventSums
 
 __all__ = ["Drive"]
 
@@ -26,7 +29,8 @@ Array = NDArray[Any]
 
 _BLOCK_BYTES = 2 << 20
 _MANTISSA: dict[DTypeLike, int] = {np.float32: 24, np.float64: 53}
-_WORTH_PACKING = 32
+# Share of sources that send something, up to which adding event by event is faster; a row in so many is looked at.
+_FEW, _LOOKED_AT = 0.25, 16
 
 
 class Drive:
@@ -40,29 +44,43 @@ class Drive:
         Range of the values of the source.
     dtype : dtype
         Type of the result, an integer type that holds every sum.
+
+    Attributes
+    ----------
+    size : int
+        N_target.
+    products : int
+        Multiplications of a step of a sample, if every source sends.
     """
 
     def __init__(self, connection: Connection, source_shape: Shape, values: Range, dtype: DTypeLike):
         self.dtype = np.dtype(dtype)
-        self.size = int(np.prod(connection.target_shape(source_shape)))
-        sums = fan_in(connection, source_shape, values)
+        self.connection, self._source_shape = connection, source_shape
         self._pool = _Pool(connection, source_shape, values)
-        self.connection = connection = replace(connection, pool=(1, 1))
-        self._fields = _Fields.fitting(sums, self.size) if connection.kind == "dense" else None
-        if self._fields is None:
-            self._operator = Operator(connection, self._pool.shape, self._exact(sums))
-        else:
-            self._operator = Operator(self._fields.packed(connection), self._pool.shape, self._fields.dtype)
+        self._sums = fan_in(connection, source_shape, values)
+        self._held = np.int8 if values.low >= -128 and values.high <= 127 else np.int64
+        target_shape = connection.target_shape(source_shape)
+        self.size = prod(target_shape)
+        self.products = connection.weights.size
+        if connection.kind != "dense":
+            self.products *= prod((target_shape if connection.kind == "conv2d" else self._pool.shape)[1:])
 
-    def _exact(self, sums: Range) -> DTypeLike:
-        """The type to compute in. What wraps around in integers comes out right, but for an OR of sums."""
+    @cached_property
+    def _operator(self) -> Operator:
+        """Product of matrices. What wraps around in integers comes out right, but for an OR of sums."""
+        dtype = next((dtype for dtype, bits in _MANTISSA.items() if _largest(self._sums) <= 1 << bits), self.dtype)
         if self.connection.kind == "identity":
-            return self.dtype
-        if self.connection.kind == "max_pool":
-            return np.promote_types(self.dtype, np.int32)
-        return next((dtype for dtype, bits in _MANTISSA.items() if _largest(sums) <= 1 << bits), self.dtype)
+            dtype = self.dtype
+        elif self.connection.kind == "max_pool":
+            dtype = np.promote_types(self.dtype, np.int32)
+        return Operator(replace(self.connection, pool=(1, 1)), self._pool.shape, dtype)
 
-    def __call__(self, values: Array, result: Array) -> None:
+    @cached_property
+    def _events(self) -> EventSums:
+        dtype = np.promote_types(np.int16, np.min_scalar_type(-_largest(self._sums) - 1))
+        return EventSums(self.connection, self._source_shape, dtype)
+
+    def __call__(self, values: Array, result: Array, loops: ModuleType | None = None) -> None:
         """Write what arrives.
 
         Parameters
@@ -70,24 +88,32 @@ class Drive:
         values : array, (T, B, N_source)
             Values of the source, in any memory order.
         result : array of dtype, (T, B, N_target)
+        loops : module, optional
+            What may be used to add up event by event: see :func:`sim.golden.events.kernels`.
         """
+        if loops is not None and self.connection.kind in KINDS and _few(values):
+            alike = values.itemsize == 1 and self._held is np.int8
+            self._events(loops, values.view(np.int8) if alike else values.astype(self._held), result)
+        else:
+            self._multiply(values, result)
+
+    def _multiply(self, values: Array, result: Array) -> None:
         steps, batch, _ = values.shape
-        size = int(np.prod(self._pool.shape))
+        size, operator = prod(self._pool.shape), self._operator
         taps = self.connection.weights[0, 0].size if self.connection.kind.startswith("conv") else 1
-        samples = min(batch, max(1, _BLOCK_BYTES // (steps * size * self._operator.dtype.itemsize * taps)))
-        rows = np.empty((steps, samples, size), self._operator.dtype)
+        samples = min(batch, max(1, _BLOCK_BYTES // (steps * size * operator.dtype.itemsize * taps)))
+        rows = np.empty((steps, samples, size), operator.dtype)
         for start in range(0, batch, samples):
             stop = min(start + samples, batch)
             block = rows[:, : stop - start]
             self._pool(values[:, start:stop], block)
-            self._block(block, result[:, start:stop])
+            brought = operator(block.reshape(-1, size)).reshape(*block.shape[:2], -1)
+            np.copyto(result[:, start:stop], brought, casting="unsafe")
 
-    def _block(self, rows: Array, result: Array) -> None:
-        brought = self._operator(rows.reshape(-1, rows.shape[2])).reshape(*rows.shape[:2], -1)
-        if self._fields is None:
-            np.copyto(result, brought, casting="unsafe")
-        else:
-            self._fields.unpack(brought, result)
+
+def _few(values: Array) -> bool:
+    looked_at = values[:, ::_LOOKED_AT]
+    return bool(np.count_nonzero(looked_at) <= _FEW * looked_at.size)
 
 
 class _Pool:
@@ -116,67 +142,5 @@ class _Pool:
         np.copyto(result, cells.reshape(result.shape))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Fields:
-    """How several targets share a float.
-
-    Parameters
-    ----------
-    dtype : dtype
-        float32 or float64.
-    count, bits : int
-        Fields in a float, bits of each, with the sign.
-    """
-
-    dtype: Any
-    count: int
-    bits: int
-
-    @classmethod
-    def fitting(cls, sums: Range, targets: int) -> "_Fields | None":
-        """The fields that save most time: a float64 costs 2 to 3 float32. None if nothing can be shared."""
-        if targets < _WORTH_PACKING:
-            return None
-        bits = _largest(sums).bit_length() + 1
-        counts = {dtype: _count(_largest(sums), bits, mantissa) for dtype, mantissa in _MANTISSA.items()}
-        dtype = np.float64 if counts[np.float64] >= 3 * counts[np.float32] else np.float32
-        if counts[dtype] < 2:
-            return None
-        return cls(dtype=dtype, count=counts[dtype], bits=bits)
-
-    def packed(self, connection: Connection) -> Synapses:
-        """The connection with its targets in fields: field j of target i is target ``j * part + i``."""
-        targets, sources = connection.weights.shape
-        part = -(-targets // self.count)
-        spread = np.zeros((self.count * part, sources), np.int64)
-        spread[:targets] = connection.weights
-        shifts = self.bits * np.arange(self.count).reshape(-1, 1, 1)
-        weights = (spread.reshape(self.count, part, sources) << shifts).sum(axis=0)
-        return Synapses(source=connection.source, target=connection.target, kind="dense", weights=weights)
-
-    def unpack(self, brought: Array, result: Array) -> None:
-        """Write the fields of ``(T, B, part)`` floats, which are used up, to ``(T, B, N_target)`` integers."""
-        part = brought.shape[2]
-        for field in reversed(range(1, self.count)):
-            scale = 2.0 ** (self.bits * field)
-            values = brought * self.dtype(1 / scale)
-            np.rint(values, out=values)
-            self._write(values, result[:, :, field * part : (field + 1) * part])
-            values *= self.dtype(scale)
-            brought -= values
-        self._write(brought, result[:, :, :part])
-
-    def _write(self, values: Array, targets: Array) -> None:
-        np.copyto(targets, values[:, :, : targets.shape[2]], casting="unsafe")
-
-
 def _largest(values: Range) -> int:
     return max(-values.low, values.high)
-
-
-def _count(largest: int, bits: int, mantissa: int) -> int:
-    """Number of fields of which no sum leaves the mantissa."""
-    count = 0
-    while largest * sum(1 << (bits * field) for field in range(count + 1)) <= 1 << mantissa and count * bits < mantissa:
-        count += 1
-    return count

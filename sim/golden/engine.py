@@ -3,8 +3,9 @@
 import os
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from quant.ir import Connection, Network
 from quant.result import Result
 
 from .drive import Drive
+from .events import kernels
 from .inputs import Feed, checked
 from .neurons import Neurons
 from .readout import Log
@@ -29,6 +31,8 @@ Array = NDArray[Any]
 _CHUNK_BYTES = 32 << 20
 _LEAST_CHUNK_BYTES = 1 << 20
 _BLOCK_STEPS = 32
+# Multiplications of a network, of all its runs: for fewer, loading compiled loops takes longer than they save.
+_WORTH_COMPILING = 10**9
 
 
 def run(network: Network, inputs: Any, *, record: Collection[str] = ()) -> Result:
@@ -52,9 +56,16 @@ def run(network: Network, inputs: Any, *, record: Collection[str] = ()) -> Resul
     values = checked(network, inputs)
     steps = values.shape[1] if network.input.kind == "events" else network.steps
     log = Log(network, len(values), steps, record)
-    engine = _Engine(network, Feed(network.input, values, steps), log)
-    chunks = _chunks(len(values), engine.step_bytes * min(steps, _BLOCK_STEPS))
-    _share(lambda chunk: engine.run(chunk, steps), chunks)
+    engine, feed = _ready(network), Feed(network.input, values, steps)
+    engine.done += len(values) * steps * engine.products
+    loops = kernels() if engine.done >= _WORTH_COMPILING else None
+
+    def work(samples: slice) -> None:
+        chunk = _Chunk(engine, feed, log, loops, samples)
+        for start in range(0, steps, _BLOCK_STEPS):
+            chunk.run(slice(start, min(start + _BLOCK_STEPS, steps)))
+
+    _share(work, _chunks(len(values), engine.step_bytes * min(steps, _BLOCK_STEPS)))
     return log.result()
 
 
@@ -88,20 +99,20 @@ def _blas() -> ThreadpoolController:
 
 
 class _Engine:
-    """A network made ready; runs of several chunks of samples share it.
+    """A network made ready: it is the same for all runs.
 
-    Parameters
+    Attributes
     ----------
-    network : Network
-    feed : Feed
-    log : Log
-        Receives what is worked out; chunks write to different samples.
+    groups : tuple of tuples of str
+    neurons : dict of str to Neurons
+    drives : dict of Connection to Drive
+    done : int
+        Multiplications of its runs up to now, if all had been multiplied.
     """
 
-    def __init__(self, network: Network, feed: Feed, log: Log):
+    def __init__(self, network: Network):
         self.network = network
-        self.feed = feed
-        self.log = log
+        self.done = 0
         self.groups = groups(network)
         self.neurons = {p.name: Neurons(p, network.bounds(p.name)) for p in network.populations}
         self.drives = {c: self._drive(c) for c in network.connections}
@@ -117,18 +128,36 @@ class _Engine:
         sizes = sum(drive.size * drive.dtype.itemsize for drive in self.drives.values())
         return sizes + sum(population.size for population in self.network.populations) + self.network.input.size
 
-    def run(self, samples: slice, steps: int) -> None:
-        """Run samples through all steps."""
-        chunk = _Chunk(self, samples)
-        for start in range(0, steps, _BLOCK_STEPS):
-            chunk.run(slice(start, min(start + _BLOCK_STEPS, steps)))
+    @property
+    def products(self) -> int:
+        """Multiplications of one step of one sample, if every source sends."""
+        return sum(drive.products for drive in self.drives.values())
+
+
+@lru_cache(maxsize=4)
+def _ready(network: Network) -> _Engine:
+    return _Engine(network)
 
 
 class _Chunk:
-    """Samples on their way, block of steps by block of steps."""
+    """Samples on their way, block of steps by block of steps.
 
-    def __init__(self, engine: _Engine, samples: slice):
+    Parameters
+    ----------
+    engine : _Engine
+    feed : Feed
+    log : Log
+        Receives what is worked out; chunks write to different samples.
+    loops : module, optional
+        What adds up event by event: see :func:`sim.golden.events.kernels`.
+    samples : slice
+    """
+
+    def __init__(self, engine: _Engine, feed: Feed, log: Log, loops: ModuleType | None, samples: slice):
         self.engine = engine
+        self.feed = feed
+        self.log = log
+        self.loops = loops
         self.samples = samples
         self.batch = samples.stop - samples.start
         self.states = {name: neurons.start(self.batch) for name, neurons in engine.neurons.items()}
@@ -140,10 +169,10 @@ class _Chunk:
         """Run a block of steps."""
         engine = self.engine
         self.before = {name: values[-1].copy() for name, values in self.values.items()}
-        if engine.feed.port.kind != "current" or steps.start == 0:
-            self.values[INPUT] = engine.feed.block(self.samples, steps)
-            engine.log.add_input(self.samples, self.values[INPUT])
-        if engine.feed.port.kind == "current" and steps.start == 0:
+        if self.feed.port.kind != "current" or steps.start == 0:
+            self.values[INPUT] = self.feed.block(self.samples, steps)
+            self.log.add_input(self.samples, self.values[INPUT])
+        if self.feed.port.kind == "current" and steps.start == 0:
             self.constant = {c: self._brought(c) for c in engine.network.outgoing(INPUT)}
         for group in engine.groups:
             self._run_group(group, steps)
@@ -161,9 +190,9 @@ class _Chunk:
                 drives = [brought[step % len(brought)] for brought in outer[name]]
                 drives += [self._brought_back(connection, step) for connection in inner[name]]
                 engine.neurons[name].step(self.states[name], drives, self.values[name][step])
-                engine.log.add_step(self.samples, steps.start + step, name, self.states[name])
+                self.log.add_step(self.samples, steps.start + step, name, self.states[name])
         for name in group:
-            engine.log.add_spikes(self.samples, steps, name, self.values[name])
+            self.log.add_spikes(self.samples, steps, name, self.values[name])
 
     def _brought(self, connection: Connection) -> Array:
         """What a connection brings in all steps of a block; of a constant input ``(1, B, N)``, worked out once."""
@@ -189,5 +218,5 @@ class _Chunk:
     def _applied(self, connection: Connection, source: Array) -> Array:
         drive = self.engine.drives[connection]
         result = np.empty((*source.shape[:2], drive.size), drive.dtype)
-        drive(source, result)
+        drive(source, result, self.loops)
         return result

@@ -102,7 +102,7 @@ class Neurons:
         if self._biased:
             membrane += self._bias
         if population.rectify:
-            np.clip(membrane, 0, None, out=membrane)
+            membrane.clip(0, None, out=membrane)
         if population.threshold is None:
             np.copyto(state.total, membrane)
             spikes[:] = 0
@@ -162,7 +162,7 @@ class _Leak:
                 values += self._half
                 values >>= self._shift
         if self._rails is not None:
-            np.clip(values, *self._rails, out=values)
+            values.clip(*self._rails, out=values)
 
 
 def _corners(values: Range, decay: Decay) -> Range:

@@ -1,0 +1,109 @@
+"""Compiled loops of :mod:`sim.golden.events`: the only module that needs numba.
+
+Sums are added up in the type of the weights, which holds every whole one: what wraps around on the way comes back.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+__all__ = ["add_rows", "add_windows"]
+
+Array = NDArray[Any]
+
+
+@njit(nogil=True, inline="always")
+def _heard(values: Array, who: Array) -> int:
+    """How many sources send something; which, in ``who``. Without a branch, for they come at random."""
+    count = 0
+    for source in range(len(values)):
+        who[count] = source
+        count += values[source] != 0
+    return count
+
+
+@njit(nogil=True, cache=True)
+def add_rows(values: Array, rows: Array, weights: Array, result: Array) -> None:
+    """Each event adds its row of weights to all targets.
+
+    Parameters
+    ----------
+    values : array of int, (T, B, N_source)
+    rows : array of int, (N_source,)
+        The row of a source.
+    weights : array of int, (R, N_target)
+    result : array of int, (T, B, N_target)
+    """
+    who = np.empty(values.shape[2] + 1, np.int64)
+    targets = weights.shape[1]
+    sums = np.empty(targets, weights.dtype)
+    for step, sample in np.ndindex(values.shape[:2]):
+        sent = values[step, sample]
+        count = _heard(sent, who)
+        sums[:] = 0
+        # Four at a time: the sums are read and written a quarter as often.
+        whole = count - count % 4
+        for e in range(0, whole, 4):
+            i, j, k, m = who[e], who[e + 1], who[e + 2], who[e + 3]
+            a, b, c, d = sent[i], sent[j], sent[k], sent[m]
+            of_a, of_b, of_c, of_d = weights[rows[i]], weights[rows[j]], weights[rows[k]], weights[rows[m]]
+            for target in range(targets):
+                sums[target] += a * of_a[target] + b * of_b[target] + c * of_c[target] + d * of_d[target]
+        for e in range(whole, count):
+            a, of_a = sent[who[e]], weights[rows[who[e]]]
+            for target in range(targets):
+                sums[target] += a * of_a[target]
+        out = result[step, sample]
+        for target in range(targets):
+            out[target] = sums[target]
+
+
+@njit(nogil=True, cache=True)
+def add_windows(
+    values: Array,
+    windows: Array,
+    places: Array,
+    weights: Array,
+    plane: Array,
+    corner: tuple[int, int],
+    result: Array,
+) -> None:
+    """Each event adds its window of weights to a plane of sums, of which the result is a part.
+
+    Parameters
+    ----------
+    values : array of int, (T, B, N_source)
+    windows, places : arrays of int, (N_source,)
+        The window of a source, and where its first weight goes in the flat plane.
+    weights : array of int, (W, rows, columns * channels)
+    plane : array of the weights' type, (groups, height, width * channels)
+        To work in. Channels of a place stand side by side, so that a row of a window is one run.
+    corner : (int, int)
+        Row and column of the plane at which the result begins.
+    result : array of int, (T, B, groups, channels, height, width)
+    """
+    who = np.empty(values.shape[2] + 1, np.int64)
+    pitch, run = plane.shape[2], weights.shape[2]
+    groups, channels, height, width = result.shape[2:]
+    sums = plane.reshape(-1)
+    for step, sample in np.ndindex(values.shape[:2]):
+        sent = values[step, sample]
+        count = _heard(sent, who)
+        sums[:] = 0
+        for e in range(count):
+            source = who[e]
+            a, window, place = sent[source], weights[windows[source]], places[source]
+            for row in range(len(window)):
+                of_row, part = window[row], sums[place + row * pitch : place + row * pitch + run]
+                for target in range(run):
+                    part[target] += a * of_row[target]
+        for group in range(groups):
+            for y in range(height):
+                start = corner[1] * channels
+                line = plane[group, corner[0] + y, start : start + width * channels]
+                for channel in range(channels):
+                    out = result[step, sample, group, channel, y]
+                    for x in range(width):
+                        out[x] = line[x * channels + channel]
