@@ -14,7 +14,7 @@ from quant.ranges import Range, fan_in
 from sim import golden
 from sim.golden import drive, engine
 from sim.golden.drive import Drive
-from sim.golden.events import KINDS, EventSums, kernels
+from sim.golden.events import EventSums, adds_up, kernels
 
 EVERYTHING = ("spikes", "membranes", "currents")
 
@@ -66,8 +66,13 @@ def random_connection(rng, kind):
 
 
 @pytest.mark.parametrize("seed", range(100))
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("low", "high"), [(0, 1), (-1, 1), (-500, 500)])
+@pytest.mark.parametrize(
+    ("kind", "low", "high"),
+    [
+        ("dense", 0, 1),
+        *((kind, low, high) for kind in ("conv2d", "conv_transpose2d") for low, high in ((0, 1), (-1, 1), (-500, 500))),
+    ],
+)
 def test_connections_bring_what_a_product_brings(kind, seed, low, high):
     rng = np.random.default_rng(seed)
     connection, source = random_connection(rng, kind)
@@ -75,7 +80,7 @@ def test_connections_bring_what_a_product_brings(kind, seed, low, high):
     wanted = apply(connection, source, values)
     for held in (np.int64, np.int8) if high == 1 else (np.int64,):
         result = np.full((2, 2, wanted.shape[1]), 77, np.int32)
-        EventSums(connection, source, np.int32)(kernels(), values.astype(held).reshape(2, 2, -1), result)
+        EventSums(connection, source, 1 << 20)(kernels(), values.astype(held).reshape(2, 2, -1), result)
         np.testing.assert_array_equal(result.reshape(wanted.shape), wanted)
 
 
@@ -117,8 +122,8 @@ def conv(weights, **fields):
                 source="input", target="p", kind="dense", weights=np.array([[1, 10]]), weight_bits=8, pool=(2, 1)
             ),
             (1, 5, 1),
-            {1: 1, 2: 3, 4: 1},
-            [31],
+            {1: 1, 2: 1, 3: 1, 4: 1},
+            [21],
             id="dense after pooling",
         ),
         pytest.param(
@@ -144,8 +149,33 @@ def test_events_worked_out_by_hand(connection, source, events, wanted):
     for address, value in events.items():
         values[0, 0, address] = value
     result = np.full((1, 1, len(wanted)), 77, np.int32)
-    EventSums(connection, source, np.int32)(kernels(), values, result)
+    EventSums(connection, source, 1 << 20)(kernels(), values, result)
     assert result[0, 0].tolist() == wanted
+
+
+def read_out(connection, port):
+    """A network that shows what a connection brings to one neuron."""
+    shape = (1,) if connection.kind == "dense" else (1, 1, 1)
+    rails = {"state_min": -(1 << 20), "state_max": 1 << 20}
+    return Network(
+        name="n",
+        steps=1,
+        input=port,
+        populations=(Population(name="p", shape=shape, threshold=None, reset="none", **rails),),
+        connections=(connection,),
+        readout=Readout(population="p", kind="membrane"),
+    )
+
+
+@pytest.mark.usefixtures("never_multiplied")
+@pytest.mark.parametrize("weight", [31, 32, -32, -33, 8191, 8192, -8192, -8193])
+def test_four_rows_at_a_time_fit_their_type(weight):
+    weights = np.full((1, 7), weight)
+    connection = Connection(source="input", target="p", kind="dense", weights=weights, weight_bits=16)
+    spikes = np.tri(8, 7, -1, dtype=np.uint8)[:, np.newaxis]
+    assert golden.run(read_out(connection, Input(shape=(7,))), spikes).scores.ravel().tolist() == [
+        count * weight for count in range(8)
+    ]
 
 
 @pytest.mark.usefixtures("never_multiplied")
@@ -153,15 +183,7 @@ def test_events_worked_out_by_hand(connection, source, events, wanted):
 def test_sums_are_as_wide_as_their_bounds(low):
     weights = np.array([[-128] * 256 + [low + 32768]])
     connection = Connection(source="input", target="p", kind="dense", weights=weights, weight_bits=8)
-    neurons = Population(name="p", shape=(1,), threshold=None, reset="none", state_min=-(1 << 20), state_max=1 << 20)
-    model = Network(
-        name="n",
-        steps=1,
-        input=Input(shape=(257,)),
-        populations=(neurons,),
-        connections=(connection,),
-        readout=Readout(population="p", kind="membrane"),
-    )
+    model = read_out(connection, Input(shape=(257,)))
     assert fan_in(connection, (257,), Range(0, 1)) == Range(low, 0)
     assert golden.run(model, np.ones((1, 1, 257), np.uint8)).scores.tolist() == [[low]]
 
@@ -169,16 +191,7 @@ def test_sums_are_as_wide_as_their_bounds(low):
 @pytest.mark.usefixtures("never_multiplied")
 @pytest.mark.parametrize(("low", "high", "dtype"), [(0, 127, "u1"), (0, 128, "u1"), (-128, 1, "i1"), (-129, 1, "i2")])
 def test_values_are_as_wide_as_their_range(low, high, dtype):
-    connection = Connection(source="input", target="p", kind="dense", weights=np.array([[3]]), weight_bits=8)
-    neurons = Population(name="p", shape=(1,), threshold=None, reset="none", state_min=-999, state_max=999)
-    model = Network(
-        name="n",
-        steps=1,
-        input=Input(shape=(1,), low=low, high=high),
-        populations=(neurons,),
-        connections=(connection,),
-        readout=Readout(population="p", kind="membrane"),
-    )
+    model = read_out(conv([[[[3]]]]), Input(shape=(1, 1, 1), low=low, high=high))
     assert golden.run(model, np.array([[[low]], [[high]]], dtype)).scores.tolist() == [[3 * low], [3 * high]]
 
 
@@ -212,6 +225,12 @@ def two_layers():
         connections=(connection("input", "a", (10, 20)), connection("a", "b", (3, 10))),
         readout=Readout(population="b"),
     )
+
+
+@pytest.mark.parametrize(("low", "high", "added"), [(0, 1, True), (-1, 1, False), (0, 2, False)])
+def test_dense_rows_are_added_for_spikes_alone(low, high, added):
+    connection = Connection(source="input", target="p", kind="dense", weights=np.ones((2, 3), int), weight_bits=4)
+    assert adds_up(connection, Range(low, high)) == added
 
 
 def test_few_events_are_added_up_and_many_multiplied(monkeypatch):

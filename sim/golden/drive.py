@@ -21,7 +21,7 @@ from quant.ir import Connection
 from quant.ops import Operator
 from quant.ranges import Range, fan_in
 
-from .events import KINDS, EventSums
+from .events import EventSums, adds_up
 
 __all__ = ["Drive"]
 
@@ -58,6 +58,7 @@ class Drive:
         self.connection, self._source_shape = connection, source_shape
         self._pool = _Pool(connection, source_shape, values)
         self._sums = fan_in(connection, source_shape, values)
+        self._adds_up = adds_up(connection, values)
         self._held = np.int8 if values.low >= -128 and values.high <= 127 else np.int64
         target_shape = connection.target_shape(source_shape)
         self.size = prod(target_shape)
@@ -77,8 +78,7 @@ class Drive:
 
     @cached_property
     def _events(self) -> EventSums:
-        dtype = np.promote_types(np.int16, np.min_scalar_type(-_largest(self._sums) - 1))
-        return EventSums(self.connection, self._source_shape, dtype)
+        return EventSums(self.connection, self._source_shape, _largest(self._sums))
 
     def __call__(self, values: Array, result: Array, loops: ModuleType | None = None) -> None:
         """Write what arrives.
@@ -91,7 +91,7 @@ class Drive:
         loops : module, optional
             What may be used to add up event by event: see :func:`sim.golden.events.kernels`.
         """
-        if loops is not None and self.connection.kind in KINDS and _few(values):
+        if loops is not None and self._adds_up and _few(values):
             alike = values.itemsize == 1 and self._held is np.int8
             self._events(loops, values.view(np.int8) if alike else values.astype(self._held), result)
         else:

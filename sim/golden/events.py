@@ -10,17 +10,27 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from quant.graph import Shape
 from quant.ir import Connection
+from quant.ranges import Range
 
-__all__ = ["KINDS", "EventSums", "kernels"]
+__all__ = ["EventSums", "adds_up", "holding", "kernels"]
 
 Array = NDArray[Any]
 
-KINDS = ("dense", "conv2d", "conv_transpose2d")
-"""Connections that add weights up; the others move spikes."""
+
+def adds_up(connection: Connection, values: Range) -> bool:
+    """Whether a connection, of a source of such values, can be added up event by event. Of dense ones, spikes alone."""
+    if connection.kind == "dense":
+        return values.low >= 0 and values.high <= 1
+    return connection.kind in ("conv2d", "conv_transpose2d")
+
+
+def holding(largest: int) -> np.dtype[Any]:
+    """The narrowest type for numbers up to ``largest``, with either sign."""
+    return np.min_scalar_type(-int(largest) - 1)
 
 
 def kernels() -> ModuleType | None:
@@ -109,13 +119,13 @@ class EventSums:
     Parameters
     ----------
     connection : Connection
-        Of one of :data:`KINDS`.
+        One that :func:`adds_up`.
     source_shape : tuple of int
-    dtype : dtype
-        Type to add up in, an integer type that holds every whole sum.
+    largest : int
+        Bound of the magnitude of every whole sum.
     """
 
-    def __init__(self, connection: Connection, source_shape: Shape, dtype: DTypeLike):
+    def __init__(self, connection: Connection, source_shape: Shape, largest: int):
         pooled = _as_map(connection.pooled_shape(source_shape))
         self._groups, self._dense = connection.groups, connection.kind == "dense"
         self._shape = _as_map(connection.target_shape(source_shape))
@@ -133,16 +143,19 @@ class EventSums:
             np.append(entry, last)[addresses] for entry, last in ((windows.which, len(windows.weights)), (place, 0))
         )
         weights = windows.weights.reshape(-1, rows, columns * channels)
-        self._weights = np.concatenate([weights, np.zeros_like(weights[:1])]).astype(dtype, order="C")
+        weights = np.concatenate([weights, np.zeros_like(weights[:1])])
+        self._dtype = np.promote_types(np.int16, holding(largest))
+        self._weights = weights.astype(holding(4 * np.abs(weights).max()) if self._dense else self._dtype, order="C")
 
     def __call__(self, loops: ModuleType, values: Array, result: Array) -> None:
         """By the compiled loops, write what ``values``, (T, B, N_source), bring to ``result``, (T, B, N_target)."""
         if self._dense:
-            loops.add_rows(values, self._which, self._weights.reshape(len(self._weights), -1), result)
+            rows = self._weights.reshape(len(self._weights), -1)
+            loops.add_rows(values, self._which, rows, np.empty(rows.shape[1], self._dtype), result)
             return
         channels = self._shape[0] // self._groups
         maps = result.reshape(*result.shape[:2], self._groups, channels, *self._shape[1:])
-        plane = np.empty(self._plane, self._weights.dtype)
+        plane = np.empty(self._plane, self._dtype)
         loops.add_windows(values, self._which, self._place, self._weights, plane, self._corner, maps)
 
 

@@ -1,6 +1,6 @@
 """Compiled loops of :mod:`sim.golden.events`: the only module that needs numba.
 
-Sums are added up in the type of the weights, which holds every whole one: what wraps around on the way comes back.
+Sums are added up in a type that holds every whole one: what wraps around on the way comes back.
 """
 
 from typing import Any
@@ -25,36 +25,37 @@ def _heard(values: Array, who: Array) -> int:
 
 
 @njit(nogil=True, cache=True)
-def add_rows(values: Array, rows: Array, weights: Array, result: Array) -> None:
-    """Each event adds its row of weights to all targets.
+def add_rows(values: Array, rows: Array, weights: Array, sums: Array, result: Array) -> None:
+    """Each spike adds its row of weights to all targets.
 
     Parameters
     ----------
     values : array of int, (T, B, N_source)
+        Of 0 and 1.
     rows : array of int, (N_source,)
         The row of a source.
     weights : array of int, (R, N_target)
+        Of a type that holds the sum of four of them: the narrower, the faster.
+    sums : array of int, (N_target,)
+        To work in, of a type that holds every whole sum.
     result : array of int, (T, B, N_target)
     """
     who = np.empty(values.shape[2] + 1, np.int64)
     targets = weights.shape[1]
-    sums = np.empty(targets, weights.dtype)
     for step, sample in np.ndindex(values.shape[:2]):
         sent = values[step, sample]
         count = _heard(sent, who)
         sums[:] = 0
-        # Four at a time: the sums are read and written a quarter as often.
         whole = count - count % 4
         for e in range(0, whole, 4):
             i, j, k, m = who[e], who[e + 1], who[e + 2], who[e + 3]
-            a, b, c, d = sent[i], sent[j], sent[k], sent[m]
-            of_a, of_b, of_c, of_d = weights[rows[i]], weights[rows[j]], weights[rows[k]], weights[rows[m]]
+            a, b, c, d = weights[rows[i]], weights[rows[j]], weights[rows[k]], weights[rows[m]]
             for target in range(targets):
-                sums[target] += a * of_a[target] + b * of_b[target] + c * of_c[target] + d * of_d[target]
+                sums[target] += weights.dtype.type(a[target] + b[target] + c[target] + d[target])
         for e in range(whole, count):
-            a, of_a = sent[who[e]], weights[rows[who[e]]]
+            a = weights[rows[who[e]]]
             for target in range(targets):
-                sums[target] += a * of_a[target]
+                sums[target] += a[target]
         out = result[step, sample]
         for target in range(targets):
             out[target] = sums[target]
