@@ -153,7 +153,9 @@ class _Leak:
         self._numerator = None if decay.is_one else neurons._spread(decay.numerator)
         self._half = neurons.dtype.type(decay.half)
         self._shift = neurons.dtype.type(decay.shift)
-        self._rails = (rails.low, rails.high) if reach.low < rails.low or reach.high > rails.high else None
+        # Of the type already: clip looks at Python's integers before it works.
+        ends = neurons.dtype.type(rails.low), neurons.dtype.type(rails.high)
+        self._rails = ends if reach.low < rails.low or reach.high > rails.high else None
 
     def __call__(self, values: Array) -> None:
         if self._numerator is not None:
