@@ -203,6 +203,7 @@ class CorePlan:
             "units": self.units,
             "rows": self.rows,
             "sweeps": self.sweeps,
+            "skip_groups": self.groups if self.skips else 0,
             "weight_bits": max(port.weight_bits for port in self.ports),
             "weight_memory_bits": sum(port.words * port.width for port in self.ports),
             "storage": self.ports[0].storage,

@@ -19,6 +19,7 @@ from .source import UsageError
 
 if TYPE_CHECKING:
     from boards.planner import Choice
+    from hw.plan import NetworkPlan
 
 __all__ = ["LanesText", "PlanOptions", "design_options", "lanes_of", "plan_for", "planning"]
 
@@ -104,6 +105,8 @@ def plan_for(
             early_stop=early_stop,
             data=data,
         )
+    if wanted.skip_resting:
+        _tell_skips(choice.plan, screen)
     lanes_found = ", ".join(f"{core.name} {core.lanes}" for core in choice.plan.cores)
     screen.say(f"Lanes: {lanes_found}; {choice.interval:,.0f} cycles between samples: {choice.reason}")
     return choice
@@ -130,7 +133,24 @@ def design_options(
         if given:
             raise UsageError(f"Plan must be for a board, with --board, to take --{flag}")
     found = {"lanes": lanes_of(wanted.lanes), "storage": storage, "skips": wanted.skip_resting}
-    return {**found, "early_stop": early_stop}, None
+    options: dict[str, Any] = {**found, "early_stop": early_stop}
+    if wanted.skip_resting:
+        from hw.plan import plan_network
+
+        _tell_skips(plan_network(network, **options), screen)
+    return options, None
+
+
+def _tell_skips(plan: "NetworkPlan", screen: Screen) -> None:
+    """Say which sweeps skip."""
+    names = [core.name for core in plan.cores if core.skips]
+    if names:
+        screen.say(f"Sweeps that skip: {', '.join(names)}")
+    else:
+        screen.say(
+            "Sweeps that skip: none; each core has one row, sets its sums aside, shows its membranes, or sweeps once a "
+            "sample. Fewer lanes make more rows"
+        )
 
 
 def lanes_of(text: str | None) -> int | dict[str, int] | None:

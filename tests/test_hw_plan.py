@@ -198,6 +198,7 @@ def test_sizes_for_reports():
         "units": 2,
         "rows": 3,
         "sweeps": 5,
+        "skip_groups": 0,
         "weight_bits": 3,
         "weight_memory_bits": 3 * 2 * 4 * 3,
         "storage": "rom",

@@ -42,3 +42,23 @@ def test_a_plan_skips_what_rests_if_it_is_told_to(board):
     for wanted in (False, True):
         options, _ = design_options(network, board, Screen(as_json=True), PlanOptions(lanes="4", skip_resting=wanted))
         assert any(core.skips for core in plan_network(network, **options).cores) == wanted
+
+
+@pytest.mark.parametrize("board", [None, "ulx3s-85f"])
+@pytest.mark.parametrize(
+    ("recipe", "lanes", "words"),
+    [("digits-spide", "4", "Sweeps that skip: "), ("digits-lif", "96", "Sweeps that skip: none; ")],
+)
+def test_it_says_which_sweeps_skip(board, recipe, lanes, words, capsys):
+    network, _ = quantize(find_source(recipe).model, weight_bits=4)
+    options, choice = design_options(network, board, Screen(as_json=True), PlanOptions(lanes=lanes, skip_resting=True))
+    cores = plan_network(network, **options).cores
+    names = ", ".join(core.name for core in cores if core.skips)
+    said = capsys.readouterr().err
+    assert f"{words}{names}" in said
+    assert bool(names) == (recipe == "digits-spide")
+    groups = {core.name: core.groups if core.skips else 0 for core in cores}
+    assert {core.name: core.as_dict()["skip_groups"] for core in cores} == groups
+    if choice is not None:
+        parts = {part["name"]: part.get("skip_groups") for part in choice.as_dict()["parts"]}
+        assert {name: parts[name] for name in groups} == groups

@@ -80,7 +80,17 @@ def generate(
     plans = [] if choice is None else [choice.as_dict()]
     if plans:
         values["plan"] = plans[0]
-    columns = ("population", "inputs", "neurons", "lanes", "units", "rows", "sweeps", "weight_memory_bits")
+    columns = (
+        "population",
+        "inputs",
+        "neurons",
+        "lanes",
+        "units",
+        "rows",
+        "sweeps",
+        "skip_groups",
+        "weight_memory_bits",
+    )
     rows = [[core[column] for column in columns] for core in values["cores"]]
     shown = table(f"Module {design.name}", columns, rows)
     screen.show(values, *map(plan_table, plans), shown, f"Verilog: {workspace.verilog}")
