@@ -1,5 +1,6 @@
 """The golden model event by event: the same integers as by products of matrices, and as the slow interpreter's."""
 
+import os
 import subprocess
 import sys
 
@@ -263,8 +264,10 @@ def test_work_is_counted_before_anything_is_compiled(monkeypatch):
     assert asked
 
 
-def run_python(words):
-    return subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=False)
+def run_python(words, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", words], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
 
 
 def test_little_work_does_not_load_numba():
@@ -272,10 +275,17 @@ def test_little_work_does_not_load_numba():
     assert ended.returncode == 0, ended.stderr
 
 
-def test_without_numba_all_is_multiplied():
+@pytest.mark.parametrize(
+    ("before", "environment", "compiled"),
+    [
+        ("", {}, True),
+        ("sys.modules['numba'] = None", {}, False),
+        ("", {"NUMBA_DISABLE_JIT": "1"}, False),
+    ],
+    ids=["with numba", "without numba", "numba that does not compile"],
+)
+def test_without_compiled_loops_all_is_multiplied(before, environment, compiled):
     ended = run_python(
-        "import sys; sys.modules['numba'] = None\n"
-        "from sim.golden.events import kernels\n"
-        "sys.exit(kernels() is not None)"
+        f"import sys\n{before}\nfrom sim.golden.events import kernels\nprint(kernels() is not None)", **environment
     )
-    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.strip() == str(compiled), ended.stderr

@@ -34,7 +34,7 @@ def holding(largest: int) -> np.dtype[Any]:
 
 
 def kernels() -> ModuleType | None:
-    """The compiled loops; None where numba is missing, is too old for this numpy, or finds no folder to cache in."""
+    """The compiled loops; None where numba is missing, does not know this numpy, may not compile, or cannot cache."""
     try:
         from . import kernels as found
     except (ImportError, RuntimeError):

@@ -6,12 +6,15 @@ Sums are added up in a type that holds every whole one: what wraps around on the
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import config, njit
 from numpy.typing import NDArray
 
 __all__ = ["add_rows", "add_windows"]
 
 Array = NDArray[Any]
+
+if config.DISABLE_JIT:
+    raise ImportError("numba must compile, but NUMBA_DISABLE_JIT is set")
 
 
 @njit(nogil=True, inline="always")
