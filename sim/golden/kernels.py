@@ -13,7 +13,7 @@ __all__ = ["add_rows", "add_windows"]
 
 Array = NDArray[Any]
 
-if config.DISABLE_JIT:
+if config.DISABLE_JIT:  # type: ignore[attr-defined]  # made when numba is loaded
     raise ImportError("numba must compile, but NUMBA_DISABLE_JIT is set")
 
 
