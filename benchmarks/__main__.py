@@ -14,7 +14,10 @@ GROUPS: Mapping[str, tuple[Callable[[], Iterable[Measurement]], tuple[str, ...]]
         ("cycles_dense_10pct", "cycles_dense_1pct", "sop_per_lane_cycle"),
     ),
     "Sweeps that skip what rests": (datapath.skipping, ("cycles_sparse_skipping",)),
-    "Speed of the golden model": (golden.measurements, ("golden_vs_snntorch_dense", "golden_vs_snntorch_conv")),
+    "Speed of the golden model": (
+        golden.measurements,
+        tuple(f"golden_vs_snntorch_{case}" for case in golden.CASES),
+    ),
     "784-128-10 on an ECP5": (chips.dense, ("fmax_ecp5_mhz", "lut4_ecp5")),
     "64-32-10 on a UP5K": (chips.small, ("cells_up5k", "fmax_up5k_mhz")),
     "784-128-10 on a UP5K": (chips.mnist_up5k, ("cycles_mnist_up5k", "fmax_mnist_up5k_mhz")),

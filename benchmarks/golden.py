@@ -17,13 +17,14 @@ from .table import Measurement
 
 __all__ = ["measure", "measurements"]
 
-DENSITY, BATCHES = 0.1, {"dense": 1000, "conv": 100}
+# Samples, and the share of inputs that send something.
+CASES = {"dense": (1000, 0.1), "conv": (100, 0.1), "dense_1pct": (1000, 0.01)}
 
 
 def measurements() -> Iterator[Measurement]:
-    """Both networks."""
-    for kind, network in (("dense", networks.dense()), ("conv", networks.conv())):
-        found = measure(network, BATCHES[kind])
+    """Both networks, and the one with few events."""
+    for kind, (batch, density) in CASES.items():
+        found = measure(networks.conv() if kind == "conv" else networks.dense(), batch, density)
         yield Measurement(
             id=f"golden_vs_snntorch_{kind}",
             value=found["ratio"],
@@ -33,9 +34,9 @@ def measurements() -> Iterator[Measurement]:
         )
 
 
-def measure(network: Network, batch: int, rounds: int = 25) -> dict[str, float]:
+def measure(network: Network, batch: int, density: float, rounds: int = 25) -> dict[str, float]:
     """Images per second of both, medians over ``rounds``, and the ratio of the medians."""
-    events = networks.events(network, batch, DENSITY)
+    events = networks.events(network, batch, density)
     runs = {"golden": lambda: golden.run(network, events), "snntorch": _peer(network, events)}
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds + 1):

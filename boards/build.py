@@ -200,6 +200,7 @@ def plan_build(
     lanes: Lanes = None,
     early_stop: bool = True,
     storage: str | Mapping[str, str] = "rom",
+    skips: bool = False,
     clock_hz: float | None = None,
     baud: int = DEFAULT_BAUD,
     seed: int = 1,
@@ -212,7 +213,7 @@ def plan_build(
     board : str or Board
     choice : Choice, optional
         What the planner has chosen for this board. Default: what it chooses without any samples.
-    lanes, early_stop, storage
+    lanes, early_stop, storage, skips
         As of :func:`boards.planner.choose`, without a ``choice``.
     clock_hz : float, optional
         Clock of the network; the PLL's nearest that is not above it is taken. Default: the board's.
@@ -227,7 +228,8 @@ def plan_build(
     """
     board = find_board(board) if isinstance(board, str) else board
     if choice is None:
-        choice = choose(network, board, assumed(network), lanes=lanes, early_stop=early_stop, storage=storage)
+        options: dict[str, Any] = {"early_stop": early_stop, "storage": storage, "skips": skips}
+        choice = choose(network, board, assumed(network), lanes=lanes, **options)
     _check_size(choice.plan, board)
     nameless = BuildPlan(choice=choice, board=board, clock=clock_of(board, clock_hz), baud=baud, seed=seed)
     return replace(nameless, build_hash=nameless.prepared.digest(HASH_BYTES).hex())
