@@ -81,7 +81,8 @@ def test_connections_bring_what_a_product_brings(kind, seed, low, high):
     wanted = apply(connection, source, values)
     for held in (np.int64, np.int8) if high == 1 else (np.int64,):
         result = np.full((2, 2, wanted.shape[1]), 77, np.int32)
-        EventSums(connection, source, 1 << 20)(kernels(), values.astype(held).reshape(2, 2, -1), result)
+        counts = EventSums(connection, source, 1 << 20)(kernels(), values.astype(held).reshape(2, 2, -1), result)
+        np.testing.assert_array_equal(counts.ravel(), np.count_nonzero(values, axis=1))
         np.testing.assert_array_equal(result.reshape(wanted.shape), wanted)
 
 
@@ -250,6 +251,14 @@ def test_few_events_are_added_up_and_many_multiplied(monkeypatch):
     assert "input" not in multiplied
     golden.run(two_layers(), many)
     assert "input" in multiplied
+
+
+def test_events_are_counted_in_blocks_of_either_way(monkeypatch):
+    monkeypatch.setattr(engine, "_WORTH_COMPILING", 0)
+    monkeypatch.setattr(engine, "_BLOCK_STEPS", 2)
+    inputs = np.zeros((2, 4, 20), np.uint8)
+    inputs[0, :2, :3], inputs[1, 1, 7], inputs[:, 2:, :15] = 1, 1, 1
+    assert golden.run(two_layers(), inputs).totals["input"].tolist() == [6 + 30, 1 + 30]
 
 
 def test_work_is_counted_before_anything_is_compiled(monkeypatch):

@@ -80,7 +80,7 @@ class Drive:
     def _events(self) -> EventSums:
         return EventSums(self.connection, self._source_shape, _largest(self._sums))
 
-    def __call__(self, values: Array, result: Array, loops: ModuleType | None = None) -> None:
+    def __call__(self, values: Array, result: Array, loops: ModuleType | None = None) -> Array | None:
         """Write what arrives.
 
         Parameters
@@ -90,12 +90,17 @@ class Drive:
         result : array of dtype, (T, B, N_target)
         loops : module, optional
             What may be used to add up event by event: see :func:`sim.golden.events.kernels`.
+
+        Returns
+        -------
+        array of int, (T, B), or None
+            Number of events of every step, where they were counted on the way.
         """
         if loops is not None and self._adds_up and _few(values):
             alike = values.itemsize == 1 and self._held is np.int8
-            self._events(loops, values.view(np.int8) if alike else values.astype(self._held), result)
-        else:
-            self._multiply(values, result)
+            return self._events(loops, values.view(np.int8) if alike else values.astype(self._held), result)
+        self._multiply(values, result)
+        return None
 
     def _multiply(self, values: Array, result: Array) -> None:
         steps, batch, _ = values.shape

@@ -164,18 +164,20 @@ class _Chunk:
         self.values: dict[str, Array] = {}  # what the input and the populations send in this block, (T, B, N)
         self.before: dict[str, Array] = {}  # and in the last step of the block before, (B, N)
         self.constant: dict[Connection, Array] = {}
+        self.counts: Array | None = None  # events of the input in this block, (T, B), if they have been counted
 
     def run(self, steps: slice) -> None:
         """Run a block of steps."""
         engine = self.engine
         self.before = {name: values[-1].copy() for name, values in self.values.items()}
         if self.feed.port.kind != "current" or steps.start == 0:
-            self.values[INPUT] = self.feed.block(self.samples, steps)
-            self.log.add_input(self.samples, self.values[INPUT])
+            self.values[INPUT], self.counts = self.feed.block(self.samples, steps), None
         if self.feed.port.kind == "current" and steps.start == 0:
             self.constant = {c: self._brought(c) for c in engine.network.outgoing(INPUT)}
         for group in engine.groups:
             self._run_group(group, steps)
+        if self.feed.port.kind != "current" or steps.start == 0:
+            self.log.add_input(self.samples, self.values[INPUT], self.counts)
 
     def _run_group(self, group: tuple[str, ...], steps: slice) -> None:
         """Run populations that depend on each other through the steps of a block."""
@@ -218,5 +220,7 @@ class _Chunk:
     def _applied(self, connection: Connection, source: Array) -> Array:
         drive = self.engine.drives[connection]
         result = np.empty((*source.shape[:2], drive.size), drive.dtype)
-        drive(source, result, self.loops)
+        counts = drive(source, result, self.loops)
+        if connection.source == INPUT and not connection.delay and counts is not None:
+            self.counts = counts
         return result

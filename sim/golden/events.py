@@ -147,16 +147,21 @@ class EventSums:
         self._dtype = np.promote_types(np.int16, holding(largest))
         self._weights = weights.astype(holding(4 * np.abs(weights).max()) if self._dense else self._dtype, order="C")
 
-    def __call__(self, loops: ModuleType, values: Array, result: Array) -> None:
-        """By the compiled loops, write what ``values``, (T, B, N_source), bring to ``result``, (T, B, N_target)."""
+    def __call__(self, loops: ModuleType, values: Array, result: Array) -> Array:
+        """By the compiled loops, write what ``values``, (T, B, N_source), bring to ``result``, (T, B, N_target).
+
+        Returns the number of events of every step, (T, B).
+        """
+        counts = np.empty(values.shape[:2], np.int64)
         if self._dense:
             rows = self._weights.reshape(len(self._weights), -1)
-            loops.add_rows(values, self._which, rows, np.empty(rows.shape[1], self._dtype), result)
-            return
+            loops.add_rows(values, self._which, rows, np.empty(rows.shape[1], self._dtype), counts, result)
+            return counts
         channels = self._shape[0] // self._groups
         maps = result.reshape(*result.shape[:2], self._groups, channels, *self._shape[1:])
         plane = np.empty(self._plane, self._dtype)
-        loops.add_windows(values, self._which, self._place, self._weights, plane, self._corner, maps)
+        loops.add_windows(values, self._which, self._place, self._weights, plane, self._corner, counts, maps)
+        return counts
 
 
 def _as_map(shape: Shape) -> Shape:

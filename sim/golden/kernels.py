@@ -28,7 +28,7 @@ def _heard(values: Array, who: Array) -> int:
 
 
 @njit(nogil=True, cache=True)
-def add_rows(values: Array, rows: Array, weights: Array, sums: Array, result: Array) -> None:
+def add_rows(values: Array, rows: Array, weights: Array, sums: Array, counts: Array, result: Array) -> None:
     """Each spike adds its row of weights to all targets.
 
     Parameters
@@ -41,13 +41,15 @@ def add_rows(values: Array, rows: Array, weights: Array, sums: Array, result: Ar
         Of a type that holds the sum of four of them: the narrower, the faster.
     sums : array of int, (N_target,)
         To work in, of a type that holds every whole sum.
+    counts : array of int, (T, B)
+        Receives how many sources sent something.
     result : array of int, (T, B, N_target)
     """
     who = np.empty(values.shape[2] + 1, np.int64)
     targets = weights.shape[1]
     for step, sample in np.ndindex(values.shape[:2]):
-        sent = values[step, sample]
-        count = _heard(sent, who)
+        count = _heard(values[step, sample], who)
+        counts[step, sample] = count
         sums[:] = 0
         whole = count - count % 4
         for e in range(0, whole, 4):
@@ -72,6 +74,7 @@ def add_windows(
     weights: Array,
     plane: Array,
     corner: tuple[int, int],
+    counts: Array,
     result: Array,
 ) -> None:
     """Each event adds its window of weights to a plane of sums, of which the result is a part.
@@ -86,6 +89,8 @@ def add_windows(
         To work in. Channels of a place stand side by side, so that a row of a window is one run.
     corner : (int, int)
         Row and column of the plane at which the result begins.
+    counts : array of int, (T, B)
+        Receives how many sources sent something.
     result : array of int, (T, B, groups, channels, height, width)
     """
     who = np.empty(values.shape[2] + 1, np.int64)
@@ -95,6 +100,7 @@ def add_windows(
     for step, sample in np.ndindex(values.shape[:2]):
         sent = values[step, sample]
         count = _heard(sent, who)
+        counts[step, sample] = count
         sums[:] = 0
         for e in range(count):
             source = who[e]

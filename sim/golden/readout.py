@@ -48,10 +48,12 @@ class Log:
         self.membranes = {n: np.empty(s, np.int64) for n, s in shapes.items() if "membranes" in record}
         self.currents = {n: np.empty(s, np.int64) for n, s in shapes.items() if "currents" in record and n in orders}
 
-    def add_input(self, samples: slice, values: Array) -> None:
-        """Count the nonzero values of a block, ``(T, B, N)``."""
+    def add_input(self, samples: slice, values: Array, counts: Array | None = None) -> None:
+        """Count the nonzero values of a block, ``(T, B, N)``, unless their numbers, ``(T, B)``, are known."""
         port = self.network.input
-        if values.dtype.itemsize == 1 and port.low >= 0 and port.high <= 1:
+        if counts is not None:
+            totals = counts.sum(axis=0)
+        elif values.dtype.itemsize == 1 and port.low >= 0 and port.high <= 1:
             # Bytes of 0 and 1 are added fastest as what they are: a block has at most 127 steps.
             totals = values.view(np.uint8).sum(axis=0, dtype=np.uint8).sum(axis=1)
         else:
