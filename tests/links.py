@@ -6,9 +6,12 @@ import numpy as np
 
 from boards.link import BoardInfo
 from hw.link import LinkSpec
+from hw.plan import plan_network
 from quant.ir import Connection, Input, Network, Population, Readout
 
-__all__ = ["board_info", "small_network"]
+__all__ = ["HASH", "board_info", "small_network", "spec_of"]
+
+HASH = bytes(range(16))
 
 
 def board_info(spec: LinkSpec) -> BoardInfo:
@@ -38,3 +41,8 @@ def small_network(kind: str = "events", *, seed: int = 15) -> Network:
         ),
         readout=Readout(population="second"),
     )
+
+
+def spec_of(kind: str = "events") -> LinkSpec:
+    """The link of that network's hardware."""
+    return LinkSpec(plan=plan_network(small_network(kind)), build_hash=HASH)

@@ -7,24 +7,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from boards.frame import FrameReader, checksum, frame
-from boards.link import FAULTS, Answer, BoardInfo, Link, LinkError, encode
-from hw.beats import beats
+from boards.frame import FrameReader, frame
+from boards.link import FAULTS, Answer, Link, LinkError
 from hw.frame import Fault
 from hw.image import weight_image
-from hw.link import ERROR, INFO, LOAD, RESPONSE, RUN, VERIFY, LinkSpec
+from hw.link import ERROR, INFO, LOAD, RESPONSE, VERIFY, LinkSpec
 from hw.plan import plan_network
-from quant.errors import NetworkError
-from quant.ir import Network
-from sim import golden
-from sim.board import simulated_board
-from sim.tools import available
-from tests.links import board_info, small_network
-
-HASH = bytes(range(16))
+from tests.links import HASH, board_info, small_network, spec_of
 
 
 class FakeSerial:
@@ -56,10 +46,6 @@ class FakeSerial:
 
     def close(self):
         self.closed = True
-
-
-def spec_of(kind="events"):
-    return LinkSpec(plan=plan_network(small_network(kind)), build_hash=HASH)
 
 
 def told(payload):
@@ -397,195 +383,3 @@ def test_import_loads_neither_torch_nor_pyserial():
     code = "import sys, boards, boards.link, boards.board; print({'torch', 'serial', 'amaranth'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.binary(min_size=1, max_size=40) | st.lists(st.sampled_from(b"\xc0\xdb\xdc\xdd\x00"), min_size=1).map(bytes),
-    st.lists(st.integers(0, 90), max_size=4),
-)
-def test_frames_survive_being_cut_into_pieces(payload, cuts):
-    data = frame(payload)
-    assert data.count(b"\xc0") == 2
-    places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    reader = FrameReader()
-    assert [item for start, end in pairwise(places) for item in reader.feed(data[start:end])] == [payload]
-
-
-def test_checksum_has_its_check_value():
-    assert checksum(b"123456789") == bytes([0xB1, 0x29])
-
-
-@pytest.mark.parametrize("body", [b"A\xdb", b"A\xdb\x01", b"\xdb", b"\x01", b"AB", b""])
-def test_bad_frames_are_dropped(body):
-    assert FrameReader().feed(b"\xc0" + body + frame(b"Q")) == [b"Q"]
-
-
-INFO_OF = {"build_hash": "00" * 16, "classes": 2, "populations": 1, "score_bytes": 1, "clock_hz": 1}
-
-
-@pytest.mark.parametrize(
-    ("inputs", "low", "high", "address_width", "value_width", "signed"),
-    [
-        (6, 0, 1, 3, 1, False),
-        (784, -3, 15, 10, 5, True),
-        (1, 0, 65535, 1, 16, False),
-        (300, -32768, 65535, 9, 17, True),
-    ],
-)
-def test_encode_gives_the_beats_of_the_network(inputs, low, high, address_width, value_width, signed):
-    rng = np.random.default_rng(0)
-    info = BoardInfo(
-        **INFO_OF, inputs=inputs, low=low, high=high, steps=5, address_width=address_width, value_width=value_width
-    )
-    sample = rng.integers(low, high + 1, (5, inputs)) * (rng.random((5, inputs)) < 0.3)
-    sample[0, 0], sample[1, -1] = low, high
-    data = encode(info, sample)
-    size = -(-(address_width + value_width + 1) // 8)
-    words = [int.from_bytes(data[at : at + size], "little") for at in range(0, len(data), size)]
-    step, decoded = 0, np.zeros_like(sample)
-    for word in words:
-        address = word & ((1 << address_width) - 1)
-        value = word >> address_width & ((1 << value_width) - 1)
-        assert word >> (address_width + value_width) in (0, 1)
-        if word >> (address_width + value_width):
-            step += 1
-        else:
-            decoded[step, address] += value - (signed and value >= 1 << (value_width - 1)) * (1 << value_width)
-    np.testing.assert_array_equal(decoded, sample)
-    assert step == 4
-
-
-def test_encode_sends_what_goes_into_the_hardware():
-    network = small_network("current")
-    sample = np.array([0, 3, 0, 15, 0, 1])
-    data = encode(board_info(LinkSpec(plan=plan_network(network))), sample)
-    stream = beats(network, sample)
-    assert [int(word) for word in np.frombuffer(data, np.uint8)] == [
-        int(beat["address"]) | int(beat["value"]) << 3 for beat in stream[:-1]
-    ]
-
-
-@pytest.mark.parametrize(
-    ("sample", "message"),
-    [
-        (np.zeros((3, 7), int), r"of shape \(steps, 6\) with 1 to 3 steps, not \(3, 7\)"),
-        (np.zeros((4, 6), int), r"of shape \(steps, 6\) with 1 to 3 steps, not \(4, 6\)"),
-        (np.zeros((0, 6), int), r"not \(0, 6\)"),
-        (np.zeros((1, 3, 6), int), r"not \(1, 3, 6\)"),
-        (np.zeros((3, 6)), "integers, not float64"),
-        (np.full((3, 6), 2), "hold values between 0 and 1, not 2"),
-        (np.full((3, 6), -1), "hold values between 0 and 1, not -1"),
-    ],
-)
-def test_encode_refuses(sample, message):
-    with pytest.raises(NetworkError, match=f"^Sample must .*{message}"):
-        encode(board_info(spec_of()), sample)
-
-
-# The rest talks to the top level that goes onto a board, in a simulator, through a port of the operating system.
-
-SIMULATORS = [
-    pytest.param(name, marks=pytest.mark.skipif(not available(name), reason=f"needs {name}"))
-    for name in ("verilator", "icarus")
-]
-
-
-@pytest.fixture(scope="module", params=SIMULATORS)
-def simulated(request):
-    with simulated_board(small_network(), build_hash=HASH.hex(), simulator=request.param) as board:
-        yield board
-
-
-@pytest.fixture
-def link(simulated):
-    with Link(simulated.port, timeout_s=5.0) as link:
-        yield link
-
-
-def same_as_golden(link, network: Network, inputs):
-    result = golden.run(network, inputs)
-    for index, sample in enumerate(inputs):
-        answer = link.run(sample)
-        assert answer.answer == result.answers[index]
-        assert list(answer.scores) == list(result.scores[index])
-        assert list(answer.spikes) == [result.totals[name][index] for name in network.order]
-    return result
-
-
-def test_simulated_board_answers_as_the_golden_model(simulated, link):
-    network = small_network()
-    link.check(network, simulated.build_hash)
-    inputs = np.random.default_rng(5).integers(0, 2, (8, 3, 6))
-    inputs[0] = 0
-    result = same_as_golden(link, network, inputs)
-    assert len(set(result.answers.tolist())) > 1
-
-
-def test_simulated_board_of_direct_coding():
-    simulator = next((name for name in ("icarus", "verilator") if available(name)), None)
-    if simulator is None:
-        pytest.skip("needs a simulator")
-    network = small_network("current")
-    with simulated_board(network, simulator=simulator) as board, Link(board.port, timeout_s=5.0) as link:
-        link.check(network, network.digest[:32])
-        same_as_golden(link, network, np.random.default_rng(6).integers(0, 16, (3, 6)))
-
-
-def raw(link, *chunks):
-    """Frames that come back to raw bytes, until the board's answer to a last, good INFO."""
-    for chunk in chunks:
-        link._write(chunk)
-    link._write(frame(bytes([0xA0 | INFO])))
-    payloads = []
-    for _ in range(400):
-        payloads += link._reader.feed(link._read())
-        if payloads and payloads[-1][0] == 0xA0 | INFO | RESPONSE:
-            return payloads[:-1]
-    raise TimeoutError(f"Received {payloads}")
-
-
-GOOD = frame(bytes([0x10 | RUN, 0x09, 0x0A]))
-BAD_CHECKSUM = GOOD[:-2] + bytes([GOOD[-2] ^ 0x40]) + GOOD[-1:]
-
-
-@pytest.mark.parametrize(
-    ("data", "faults"),
-    [
-        (BAD_CHECKSUM, [Fault.CHECKSUM]),
-        (GOOD[:3] + GOOD, [Fault.LENGTH, None]),
-        (GOOD[:5] + GOOD, [Fault.CHECKSUM, None]),
-        (frame(bytes([RUN, 0x0E])) + GOOD, [Fault.ADDRESS, None]),
-        (frame(bytes([RUN, 0x10, 0x10, 0x10])) + GOOD, [Fault.STEPS, None]),
-        (frame(bytes([9])), [Fault.COMMAND]),
-        (b"\x00garbage\xdb" + GOOD + b"\xdb\xdb\xdb" + GOOD, [Fault.LINE, None, Fault.LINE, None]),
-        (BAD_CHECKSUM * 3 + GOOD, [Fault.CHECKSUM] * 3 + [None]),
-    ],
-    ids=["checksum", "short frame", "frame in a frame", "address", "steps", "command", "garbage", "again and again"],
-)
-def test_simulated_board_recovers(link, data, faults):
-    payloads = raw(link, data)
-    assert [Fault(payload[1]) if payload[0] & 15 == ERROR else None for payload in payloads] == faults
-    network = small_network()
-    same_as_golden(link, network, np.random.default_rng(7).integers(0, 2, (2, 3, 6)))
-
-
-def test_simulated_board_that_is_overrun_says_so_and_recovers(link):
-    # Answers are three times as long as these frames, so that its queue of 256 bytes runs over.
-    link._write(GOOD * 100)
-    payloads, quiet = [], 0
-    while quiet < 20:
-        received = link._read()
-        payloads += link._reader.feed(received)
-        quiet = 0 if received else quiet + 1
-    faults = {Fault(payload[1]) for payload in payloads if payload[0] & 15 == ERROR}
-    assert Fault.LINE in faults
-    assert len(payloads) < 100
-    same_as_golden(link, small_network(), np.random.default_rng(8).integers(0, 2, (2, 3, 6)))
-
-
-def test_host_recovers_from_what_another_left_on_the_line(simulated):
-    with Link(simulated.port, timeout_s=5.0) as first:
-        first._write(GOOD[:4])
-    with Link(simulated.port, timeout_s=5.0) as second:
-        same_as_golden(second, small_network(), np.random.default_rng(9).integers(0, 2, (2, 3, 6)))

@@ -1,0 +1,121 @@
+"""The serial link to a simulated board."""
+
+import numpy as np
+import pytest
+
+from boards.frame import frame
+from boards.link import Link
+from hw.frame import Fault
+from hw.link import ERROR, INFO, RESPONSE, RUN
+from quant.ir import Network
+from sim import golden
+from sim.board import simulated_board
+from sim.tools import available
+from tests.links import HASH, small_network
+
+# The rest talks to the top level that goes onto a board, in a simulator, through a port of the operating system.
+
+SIMULATORS = [
+    pytest.param(name, marks=pytest.mark.skipif(not available(name), reason=f"needs {name}"))
+    for name in ("verilator", "icarus")
+]
+
+
+@pytest.fixture(scope="module", params=SIMULATORS)
+def simulated(request):
+    with simulated_board(small_network(), build_hash=HASH.hex(), simulator=request.param) as board:
+        yield board
+
+
+@pytest.fixture
+def link(simulated):
+    with Link(simulated.port, timeout_s=5.0) as link:
+        yield link
+
+
+def same_as_golden(link, network: Network, inputs):
+    result = golden.run(network, inputs)
+    for index, sample in enumerate(inputs):
+        answer = link.run(sample)
+        assert answer.answer == result.answers[index]
+        assert list(answer.scores) == list(result.scores[index])
+        assert list(answer.spikes) == [result.totals[name][index] for name in network.order]
+    return result
+
+
+def test_simulated_board_answers_as_the_golden_model(simulated, link):
+    network = small_network()
+    link.check(network, simulated.build_hash)
+    inputs = np.random.default_rng(5).integers(0, 2, (8, 3, 6))
+    inputs[0] = 0
+    result = same_as_golden(link, network, inputs)
+    assert len(set(result.answers.tolist())) > 1
+
+
+def test_simulated_board_of_direct_coding():
+    simulator = next((name for name in ("icarus", "verilator") if available(name)), None)
+    if simulator is None:
+        pytest.skip("needs a simulator")
+    network = small_network("current")
+    with simulated_board(network, simulator=simulator) as board, Link(board.port, timeout_s=5.0) as link:
+        link.check(network, network.digest[:32])
+        same_as_golden(link, network, np.random.default_rng(6).integers(0, 16, (3, 6)))
+
+
+def raw(link, *chunks):
+    """Frames that come back to raw bytes, until the board's answer to a last, good INFO."""
+    for chunk in chunks:
+        link._write(chunk)
+    link._write(frame(bytes([0xA0 | INFO])))
+    payloads = []
+    for _ in range(400):
+        payloads += link._reader.feed(link._read())
+        if payloads and payloads[-1][0] == 0xA0 | INFO | RESPONSE:
+            return payloads[:-1]
+    raise TimeoutError(f"Received {payloads}")
+
+
+GOOD = frame(bytes([0x10 | RUN, 0x09, 0x0A]))
+BAD_CHECKSUM = GOOD[:-2] + bytes([GOOD[-2] ^ 0x40]) + GOOD[-1:]
+
+
+@pytest.mark.parametrize(
+    ("data", "faults"),
+    [
+        (BAD_CHECKSUM, [Fault.CHECKSUM]),
+        (GOOD[:3] + GOOD, [Fault.LENGTH, None]),
+        (GOOD[:5] + GOOD, [Fault.CHECKSUM, None]),
+        (frame(bytes([RUN, 0x0E])) + GOOD, [Fault.ADDRESS, None]),
+        (frame(bytes([RUN, 0x10, 0x10, 0x10])) + GOOD, [Fault.STEPS, None]),
+        (frame(bytes([9])), [Fault.COMMAND]),
+        (b"\x00garbage\xdb" + GOOD + b"\xdb\xdb\xdb" + GOOD, [Fault.LINE, None, Fault.LINE, None]),
+        (BAD_CHECKSUM * 3 + GOOD, [Fault.CHECKSUM] * 3 + [None]),
+    ],
+    ids=["checksum", "short frame", "frame in a frame", "address", "steps", "command", "garbage", "again and again"],
+)
+def test_simulated_board_recovers(link, data, faults):
+    payloads = raw(link, data)
+    assert [Fault(payload[1]) if payload[0] & 15 == ERROR else None for payload in payloads] == faults
+    network = small_network()
+    same_as_golden(link, network, np.random.default_rng(7).integers(0, 2, (2, 3, 6)))
+
+
+def test_simulated_board_that_is_overrun_says_so_and_recovers(link):
+    # Answers are three times as long as these frames, so that its queue of 256 bytes runs over.
+    link._write(GOOD * 100)
+    payloads, quiet = [], 0
+    while quiet < 20:
+        received = link._read()
+        payloads += link._reader.feed(received)
+        quiet = 0 if received else quiet + 1
+    faults = {Fault(payload[1]) for payload in payloads if payload[0] & 15 == ERROR}
+    assert Fault.LINE in faults
+    assert len(payloads) < 100
+    same_as_golden(link, small_network(), np.random.default_rng(8).integers(0, 2, (2, 3, 6)))
+
+
+def test_host_recovers_from_what_another_left_on_the_line(simulated):
+    with Link(simulated.port, timeout_s=5.0) as first:
+        first._write(GOOD[:4])
+    with Link(simulated.port, timeout_s=5.0) as second:
+        same_as_golden(second, small_network(), np.random.default_rng(9).integers(0, 2, (2, 3, 6)))
