@@ -307,8 +307,8 @@ def _run(plan: BuildPlan, out: Path, tools: Mapping[str, Tool], progress: Progre
         for file, content in plan.files.items():
             (folder / file).write_bytes(content.encode() if isinstance(content, str) else content)
         for stage, command in zip(STAGES, plan.commands, strict=True):
-            if run_step(stage, command, tools, folder, progress):
-                _fail(plan, out, stage, folder)
+            if code := run_step(stage, command, tools, folder, progress):
+                _fail(plan, out, stage, folder, code)
         names = [f"{_NAME}{plan.board.suffix}", _TIMING, *(LOGS[stage] for stage in _RESULTS)]
         files = {name: (folder / name).read_bytes() for name in names}
     try:
@@ -318,7 +318,7 @@ def _run(plan: BuildPlan, out: Path, tools: Mapping[str, Tool], progress: Progre
     return files
 
 
-def _fail(plan: BuildPlan, out: Path, stage: str, folder: Path) -> None:
+def _fail(plan: BuildPlan, out: Path, stage: str, folder: Path, code: int) -> None:
     texts = [
         path.read_text(errors="replace") for path in (folder / LOGS[stage], folder / f"{stage}.out") if path.exists()
     ]
@@ -327,7 +327,8 @@ def _fail(plan: BuildPlan, out: Path, stage: str, folder: Path) -> None:
     lack = missing(plan.plan.network.name, plan.board, texts[0]) if stage == "place and route" and texts else None
     if lack:
         raise FitError(lack)
-    raise BuildError(f"Tool of {stage} failed: {last_line(folder / f'{stage}.out') or 'it said nothing'}; see {log}")
+    said = last_line(folder / f"{stage}.out") or f"it said nothing, and ended with code {code}"
+    raise BuildError(f"Tool of {stage} failed: {said}; see {log}")
 
 
 def _failed_log(out: Path, stage: str) -> Path:

@@ -368,15 +368,24 @@ def test_tool_that_fails_otherwise(plan, tools, cache, tmp_path):
 ASSERTION = "ERROR: Assert `first == second' failed in rtlil.cc:3091."
 
 
-def test_synthesis_is_tried_in_another_order_if_yosys_fails_by_itself(plan, tools, cache, tmp_path):
+def test_synthesis_is_tried_otherwise_if_yosys_fails_by_itself(plan, tools, cache, tmp_path):
     script = (
-        f"if grep -q '^proc; flatten' top.ys; then echo synthesised > top.json; echo good > top.rpt; "
+        f"if grep -q '^proc; flatten; opt_clean; rename -unescape$' top.ys; then echo synthesised > top.json; "
+        f"echo good > top.rpt; "
         f'else echo "{ASSERTION.replace("`", chr(92) + "`")}" > top.rpt; exit 1; fi'
     )
     tools.write("YOSYS", "yosys", script)
     assert build(plan, tmp_path / "out", cache=cache).fmax_mhz
     assert tools.runs == ["yosys", "yosys", "nextpnr", "icepack"]
     assert (tmp_path / "out" / "synthesis.log").read_text() == "good\n"
+
+
+def test_a_tool_that_ends_without_a_word(plan, tools, cache, tmp_path):
+    tools.write("YOSYS", "yosys", "exit 7")
+    with pytest.raises(
+        BuildError, match=r"^Tool of synthesis failed: it said nothing, and ended with code 7; see .*log$"
+    ):
+        build(plan, tmp_path / "out", cache=cache)
 
 
 def test_synthesis_is_tried_twice_at_most(plan, tools, cache, tmp_path):
