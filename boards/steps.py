@@ -19,8 +19,8 @@ STAGES = ("synthesis", "place and route", "bitstream")
 #: Log of each stage, in the folder of the build. The last one's tool writes none by itself.
 LOGS = {"synthesis": "top.rpt", "place and route": "top.tim", "bitstream": "top.pack.log"}
 
-# Yosys 0.70 fails in abc_ops_reintegrate for some netlists with names such as "counters[0]" for whole vectors; so far not
-# for the same, flat and with names that Verilog need not escape.
+# Yosys 0.70 fails in abc_ops_reintegrate for some netlists with names such as "counters[0]" for whole vectors; so far
+# not for the same, flat and with names that Verilog need not escape.
 _OWN_FAULT, _PLACE = "ERROR: Assert ", "# (script_after_read placeholder)"
 _OTHERWISE = "proc; flatten; opt_clean; rename -unescape"
 _SCRIPT = "top.ys"
