@@ -104,6 +104,6 @@ def _sizes(core: CorePlan, block_rams: int) -> dict[str, int]:
         "units": core.units,
         "rows": core.rows,
         "sweeps": core.sweeps,
-        "skip_groups": core.groups if core.skips else 0,
+        "skip_groups": core.skip_groups,
         "block_rams": block_rams,
     }

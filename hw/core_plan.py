@@ -185,6 +185,11 @@ class CorePlan:
         return self.skip and self.groups > 1 and not (self.shows or self.at_end or self.aside)
 
     @property
+    def skip_groups(self) -> int:
+        """Groups of a sweep that skips; 0 of one that does not."""
+        return self.groups if self.skips else 0
+
+    @property
     def cooldown(self) -> int:
         """Cycles after a sweep in which no other may start: its membranes are still on their way.
 
@@ -203,7 +208,7 @@ class CorePlan:
             "units": self.units,
             "rows": self.rows,
             "sweeps": self.sweeps,
-            "skip_groups": self.groups if self.skips else 0,
+            "skip_groups": self.skip_groups,
             "weight_bits": max(port.weight_bits for port in self.ports),
             "weight_memory_bits": sum(port.words * port.width for port in self.ports),
             "storage": self.ports[0].storage,

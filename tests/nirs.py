@@ -9,6 +9,21 @@ from quant.importers.nir import from_nir
 from quant.importers.options import ImportOptions
 from quant.simulate import run_float
 
+__all__ = [
+    "DT",
+    "correlated",
+    "dyadic",
+    "euler",
+    "events",
+    "graph",
+    "integrate",
+    "lif",
+    "ones",
+    "slow",
+    "spikes_of",
+    "told",
+]
+
 DT = 2.0**-10
 
 

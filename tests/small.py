@@ -5,6 +5,8 @@ import numpy as np
 from quant.ir import Connection, Input, Network, Population, Readout
 from sim import golden
 
+__all__ = ["ALWAYS", "EVERYTHING", "WIDE", "link", "network", "population", "trace"]
+
 EVERYTHING = ("spikes", "membranes", "currents")
 WIDE = {"state_min": -1000, "state_max": 1000}
 ALWAYS = 1000

@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 import reference
 import whole
+from small import EVERYTHING, network
 
-from quant.ir import Connection, Input, Network, Population, Readout
+from quant.ir import Connection, Input, Population, Readout
 from quant.ops import apply
 from quant.ranges import Range, fan_in
 from sim import golden
 from sim.golden import drive, engine
 from sim.golden.drive import Drive
 from sim.golden.events import EventSums, adds_up, kernels
-
-EVERYTHING = ("spikes", "membranes", "currents")
 
 
 @pytest.fixture
@@ -42,6 +41,10 @@ def test_random_networks_are_those_of_the_contract(seed):
     model = whole.random_network(rng)
     inputs = whole.random_inputs(rng, model, 3)
     reference.assert_equal(golden.run(model, inputs, record=EVERYTHING), reference.run(model, inputs))
+
+
+def summed(connection, source, values, result):
+    return EventSums(connection, source, Range(-(1 << 20), 1 << 20))(kernels(), values, result)
 
 
 def random_connection(rng, kind):
@@ -81,7 +84,9 @@ def test_connections_bring_what_a_product_brings(kind, seed, low, high):
     wanted = apply(connection, source, values)
     for held in (np.int64, np.int8) if high == 1 else (np.int64,):
         result = np.full((2, 2, wanted.shape[1]), 77, np.int32)
-        counts = EventSums(connection, source, 1 << 20)(kernels(), values.astype(held).reshape(2, 2, -1), result)
+        counts = EventSums(connection, source, Range(-(1 << 20), 1 << 20))(
+            kernels(), values.astype(held).reshape(2, 2, -1), result
+        )
         np.testing.assert_array_equal(counts.ravel(), np.count_nonzero(values, axis=1))
         np.testing.assert_array_equal(result.reshape(wanted.shape), wanted)
 
@@ -151,7 +156,7 @@ def test_events_worked_out_by_hand(connection, source, events, wanted):
     for address, value in events.items():
         values[0, 0, address] = value
     result = np.full((1, 1, len(wanted)), 77, np.int32)
-    EventSums(connection, source, 1 << 20)(kernels(), values, result)
+    summed(connection, source, values, result)
     assert result[0, 0].tolist() == wanted
 
 
@@ -159,14 +164,9 @@ def read_out(connection, port):
     """A network that shows what a connection brings to one neuron."""
     shape = (1,) if connection.kind == "dense" else (1, 1, 1)
     rails = {"state_min": -(1 << 20), "state_max": 1 << 20}
-    return Network(
-        name="n",
-        steps=1,
-        input=port,
-        populations=(Population(name="p", shape=shape, threshold=None, reset="none", **rails),),
-        connections=(connection,),
-        readout=Readout(population="p", kind="membrane"),
-    )
+    neurons = Population(name="p", shape=shape, threshold=None, reset="none", **rails)
+    readout = Readout(population="p", kind="membrane")
+    return network(neurons, connections=(connection,), port=port, readout=readout, steps=1)
 
 
 @pytest.mark.usefixtures("never_multiplied")
@@ -219,14 +219,9 @@ def two_layers():
         return Connection(source=source, target=target, kind="dense", weights=weights, weight_bits=4)
 
     rails = {"threshold": 9, "state_min": -99, "state_max": 99}
-    return Network(
-        name="n",
-        steps=4,
-        input=Input(shape=(20,)),
-        populations=(Population(name="a", shape=(10,), **rails), Population(name="b", shape=(3,), **rails)),
-        connections=(connection("input", "a", (10, 20)), connection("a", "b", (3, 10))),
-        readout=Readout(population="b"),
-    )
+    populations = Population(name="a", shape=(10,), **rails), Population(name="b", shape=(3,), **rails)
+    connections = connection("input", "a", (10, 20)), connection("a", "b", (3, 10))
+    return network(*populations, connections=connections, port=Input(shape=(20,)), steps=4)
 
 
 @pytest.mark.parametrize(("low", "high", "added"), [(0, 1, True), (-1, 1, False), (0, 2, False)])
@@ -280,7 +275,11 @@ def run_python(words, **environment):
 
 
 def test_little_work_does_not_load_numba():
-    ended = run_python("import sys, sim.golden; sys.exit('numba' in sys.modules)")
+    ended = run_python(
+        "import sys; from small import network, population; from sim import golden\n"
+        "golden.run(network(population(), steps=1), [[[1]]]); sys.exit('numba' in sys.modules)",
+        PYTHONPATH=os.pathsep.join(sys.path),
+    )
     assert ended.returncode == 0, ended.stderr
 
 

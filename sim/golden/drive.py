@@ -78,7 +78,7 @@ class Drive:
 
     @cached_property
     def _events(self) -> EventSums:
-        return EventSums(self.connection, self._source_shape, _largest(self._sums))
+        return EventSums(self.connection, self._source_shape, self._sums)
 
     def __call__(self, values: Array, result: Array, loops: ModuleType | None = None) -> Array | None:
         """Write what arrives.

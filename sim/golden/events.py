@@ -28,9 +28,9 @@ def adds_up(connection: Connection, values: Range) -> bool:
     return connection.kind in ("conv2d", "conv_transpose2d")
 
 
-def holding(largest: int) -> np.dtype[Any]:
-    """The narrowest type for numbers up to ``largest``, with either sign."""
-    return np.min_scalar_type(-int(largest) - 1)
+def holding(values: Range) -> np.dtype[Any]:
+    """The narrowest signed type for a range."""
+    return np.min_scalar_type(min(values.low, -values.high - 1))
 
 
 def kernels() -> ModuleType | None:
@@ -121,11 +121,11 @@ class EventSums:
     connection : Connection
         One that :func:`adds_up`.
     source_shape : tuple of int
-    largest : int
-        Bound of the magnitude of every whole sum.
+    sums : Range
+        Of every whole sum.
     """
 
-    def __init__(self, connection: Connection, source_shape: Shape, largest: int):
+    def __init__(self, connection: Connection, source_shape: Shape, sums: Range):
         pooled = _as_map(connection.pooled_shape(source_shape))
         self._groups, self._dense = connection.groups, connection.kind == "dense"
         self._shape = _as_map(connection.target_shape(source_shape))
@@ -144,8 +144,9 @@ class EventSums:
         )
         weights = windows.weights.reshape(-1, rows, columns * channels)
         weights = np.concatenate([weights, np.zeros_like(weights[:1])])
-        self._dtype = np.promote_types(np.int16, holding(largest))
-        self._weights = weights.astype(holding(4 * np.abs(weights).max()) if self._dense else self._dtype, order="C")
+        self._dtype = np.promote_types(np.int16, holding(sums))
+        four = Range(4 * int(weights.min()), 4 * int(weights.max()))
+        self._weights = weights.astype(holding(four) if self._dense else self._dtype, order="C")
 
     def __call__(self, loops: ModuleType, values: Array, result: Array) -> Array:
         """By the compiled loops, write what ``values``, (T, B, N_source), bring to ``result``, (T, B, N_target).

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from quant.ir import Bounds, Decay, Population
 from quant.ranges import Range
 
+from .events import holding
+
 __all__ = ["Neurons", "State"]
 
 Array = NDArray[Any]
@@ -58,7 +60,7 @@ class Neurons:
 
     def __init__(self, population: Population, bounds: Bounds):
         self.population = population
-        self.dtype = _narrowest(_ranges(population, bounds))
+        self.dtype = np.promote_types(np.int16, holding(_ranges(population, bounds)))
         self._threshold = self._spread(population.threshold)
         self._reset_value = self._spread(population.reset_value)
         self._reset_amount = self._spread(population.reset_amount)
@@ -203,10 +205,3 @@ def _ranges(population: Population, bounds: Bounds) -> Range:
             sums |= product | product + Range(decay.half, decay.half)
             fields += [decay.numerator, decay.half]
     return reduce(or_, map(_extremes, fields), sums)
-
-
-def _narrowest(values: Range) -> np.dtype[Any]:
-    for dtype in (np.int16, np.int32):
-        if np.iinfo(dtype).min <= values.low and values.high <= np.iinfo(dtype).max:
-            return np.dtype(dtype)
-    return np.dtype(np.int64)
