@@ -24,6 +24,7 @@ from .activity import assumed
 from .board import Board, find_board
 from .cache import Cache
 from .clocks import Ecp5Pll, Ice40Pll
+from .netlist import HIDE
 from .planner import Choice, choose
 from .shell import Shell, clock_of
 from .steps import LOGS, STAGES, BuildError, Progress, last_line, run_step
@@ -85,6 +86,7 @@ class BuildPlan:
             do_build=False,
             emit_src=False,
             debug_verilog=False,
+            script_after_read=HIDE,
             nextpnr_opts=f"--report {_TIMING} --seed {self.seed} --timing-allow-fail",
         )
 

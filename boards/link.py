@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_BAUD", "FAULTS", "Answer", "BoardInfo", "Link", "LinkError", "encode"]
 
 DEFAULT_BAUD = 1_000_000
-_VERSION = 2
+_VERSION = 3
 _INFO, _RUN, _LOAD, _VERIFY, _RESPONSE, _ERROR = 1, 2, 4, 5, 8, 15
-_LAYOUT = struct.Struct("<B16sHHBBB?IiiIII8sI")
+_LAYOUT = struct.Struct("<B16sHHBBB?IIIiiIII8sI")
 _PIECE_BYTES = 1024  # of weights in a frame
 _QUIET_S = 0.02
 _POLL_S = 0.05
@@ -58,8 +58,8 @@ class BoardInfo:
         Bytes of a score.
     address_width, value_width : int
         Bits of a beat's fields.
-    inputs : int
-        Number of input values.
+    channels, rows, columns : int
+        Shape of the input; of a flat one the last two are 1.
     low, high : int
         Range of an input value.
     steps : int
@@ -83,7 +83,9 @@ class BoardInfo:
     address_width: int
     value_width: int
     loaded: bool = True
-    inputs: int
+    channels: int
+    rows: int
+    columns: int
     low: int
     high: int
     steps: int
@@ -91,6 +93,16 @@ class BoardInfo:
     image_bytes: int = 0
     shape: str = "00" * 8
     weights_crc: int = 0
+
+    @property
+    def inputs(self) -> int:
+        """Number of input values."""
+        return self.channels * self.rows * self.columns
+
+    @property
+    def address_widths(self) -> tuple[int, int, int]:
+        """Bits of a column, a row and a channel in an address, the column's lowest."""
+        return (self.columns - 1).bit_length(), (self.rows - 1).bit_length(), (self.channels - 1).bit_length()
 
     @property
     def beat_bytes(self) -> int:
@@ -125,7 +137,7 @@ def encode(info: BoardInfo, sample: NDArray[np.integer[Any]]) -> bytes:
     Parameters
     ----------
     sample : array of int
-        ``(steps, inputs)``, or ``(inputs,)`` for a single step.
+        ``(steps, inputs)``, or ``(inputs,)`` for a single step; a map's inputs in C order.
 
     Raises
     ------
@@ -142,9 +154,13 @@ def encode(info: BoardInfo, sample: NDArray[np.integer[Any]]) -> bytes:
     if steps.min() < info.low or steps.max() > info.high:
         wrong = steps.min() if steps.min() < info.low else steps.max()
         raise NetworkError(f"Sample must hold values between {info.low} and {info.high}, not {wrong}")
-    step, address = np.nonzero(steps)
+    step, place = np.nonzero(steps)
     words = np.full(len(step) + len(steps) - 1, 1 << (info.address_width + info.value_width), "<u8")
-    value = steps[step, address].astype(np.int64) & ((1 << info.value_width) - 1)
+    value = steps[step, place].astype(np.int64) & ((1 << info.value_width) - 1)
+    column_bits, row_bits, _ = info.address_widths
+    row, column = np.divmod(place, info.columns)
+    channel, row = np.divmod(row, info.rows)
+    address = column | row << column_bits | channel << (column_bits + row_bits)
     words[np.arange(len(step)) + step] = address | value << info.address_width
     return words.view(np.uint8).reshape(-1, 8)[:, : info.beat_bytes].tobytes()
 
@@ -214,7 +230,7 @@ class Link:
         steps = network.steps if port.kind == "events" else 1
         readout = network[network.readout.population]
         for what, here, there in (
-            ("inputs", port.size, info.inputs),
+            ("shape of inputs", (*port.shape, 1, 1)[:3], (info.channels, info.rows, info.columns)),
             ("lowest input value", network.value_range("input").low, info.low),
             ("highest input value", network.value_range("input").high, info.high),
             ("steps a sample", steps, info.steps),
@@ -379,7 +395,7 @@ def _parse_info(port: str, body: bytes) -> BoardInfo:
     info = BoardInfo(build_hash=digest.hex(), **{**values, "shape": values["shape"].hex()})
     widths = 1 <= info.address_width <= 32 and 1 <= info.value_width <= 31 and 1 <= info.score_bytes <= 8
     sizes = min(info.classes, info.populations, info.inputs, info.steps) > 0 and info.low <= 0 < info.high
-    if not (widths and sizes and info.inputs <= 1 << info.address_width):
+    if not (widths and sizes and info.address_width == max(1, sum(info.address_widths))):
         raise LinkError(f"Board at {port} must tell of a network that can be, not {info}")
     return info
 

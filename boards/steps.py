@@ -19,11 +19,6 @@ STAGES = ("synthesis", "place and route", "bitstream")
 #: Log of each stage, in the folder of the build. The last one's tool writes none by itself.
 LOGS = {"synthesis": "top.rpt", "place and route": "top.tim", "bitstream": "top.pack.log"}
 
-# Yosys 0.70 fails in abc_ops_reintegrate for some netlists with names such as "counters[0]" for whole vectors; so far
-# not for the same, flat and with names that Verilog need not escape.
-_OWN_FAULT, _PLACE = "ERROR: Assert ", "# (script_after_read placeholder)"
-_OTHERWISE = "proc; flatten; opt_clean; rename -unescape"
-_SCRIPT = "top.ys"
 _POLL_S = 0.25
 _TAIL_BYTES = 4096
 
@@ -33,18 +28,7 @@ class BuildError(SpikeloomError):
 
 
 def run_step(stage: str, command: Sequence[str], tools: Mapping[str, Tool], folder: Path, progress: Progress) -> int:
-    """Run one command in ``folder``, whatever it prints going to ``<stage>.out``; gives its exit code.
-
-    It is run once more, of the netlist flattened and renamed, if an assertion of Yosys' own fails.
-    """
-    code, script = _run(stage, command, tools, folder, progress), folder / _SCRIPT
-    if code and last_line(folder / LOGS[stage]).startswith(_OWN_FAULT):
-        script.write_text(script.read_text().replace(_PLACE, _OTHERWISE))
-        code = _run(stage, command, tools, folder, progress)
-    return code
-
-
-def _run(stage: str, command: Sequence[str], tools: Mapping[str, Tool], folder: Path, progress: Progress) -> int:
+    """Run one command in ``folder``, whatever it prints going to ``<stage>.out``; gives its exit code."""
     progress(stage, "")
     name, *arguments = command
     with (folder / f"{stage}.out").open("wb") as output:

@@ -14,7 +14,7 @@ from .uart import baud_divisor
 __all__ = ["DEFAULT_BAUD", "HASH_BYTES", "VERSION", "LinkSpec"]
 
 DEFAULT_BAUD = 1_000_000
-VERSION = 2
+VERSION = 3
 HASH_BYTES = 16
 
 
@@ -93,15 +93,15 @@ class LinkSpec:
         """Response to INFO after its first byte, as it is after configuration.
 
         Version (1 byte), build hash (16), classes (2), populations (2), bytes of a score (1), bits of an address (1),
-        bits of a value (1), whether the weights are loaded (1), inputs (4), lowest and highest value (4 each), steps
-        that a sample may bring (4), clock in Hz (4). Then, all 0 where weights cannot be loaded: bytes of the image of
-        weights (4), digest of its shape (8), CRC-32 of what is loaded (4).
+        bits of a value (1), whether the weights are loaded (1), channels, rows and columns of the input (4 each),
+        lowest and highest value (4 each), steps that a sample may bring (4), clock in Hz (4). Then, all 0 where weights
+        cannot be loaded: bytes of the image of weights (4), digest of its shape (8), CRC-32 of what is loaded (4).
         """
         plan = self.plan
         image = weight_image(plan) if plan.reloadable else None
         loaded = all(port.storage == "ram" for port in plan.writable)
         return struct.pack(
-            "<B16sHHBBBBIiiIII8sI",
+            "<B16sHHBBBBIIIiiIII8sI",
             VERSION,
             self.build_hash,
             self.classes,
@@ -110,7 +110,7 @@ class LinkSpec:
             self.layout["address"].width,
             self.layout["value"].width,
             loaded,
-            self.plan.input.size,
+            *(*self.plan.input.shape, 1, 1)[:3],
             self.layout.values.low,
             self.layout.values.high,
             self.steps,

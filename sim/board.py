@@ -3,7 +3,7 @@
 import logging
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,10 @@ from .terminal import BIT_CYCLES, CLOCK_HZ, PORT, STOP
 from .testbench import TOP
 from .tools import Simulator, find_simulator
 
-__all__ = ["SimulatedBoard", "simulated_board"]
+__all__ = ["MODULE", "SimulatedBoard", "generated", "simulated_board"]
+
+#: Module of the top level.
+MODULE = "board"
 
 # Verilator shows to cocotb only what is marked.
 _BENCH = f"""\
@@ -34,7 +37,7 @@ module {TOP}(
   output tx /*verilator public_flat_rw*/
 );
   wire [1:0] leds;
-  board board(.clk(clk), .rst(rst), .rx(rx), .tx(tx), .leds(leds));
+  {MODULE} board(.clk(clk), .rst(rst), .rx(rx), .tx(tx), .leds(leds));
 endmodule
 """
 _START_S = 120.0
@@ -60,12 +63,18 @@ class SimulatedBoard:
     image: WeightImage
 
 
+def generated(top: Top) -> Sequence[str]:
+    """Sources of a top level as it is generated."""
+    return [verilog.convert(top, name=MODULE, emit_src=False, strip_internal_attrs=True)]
+
+
 @contextmanager
 def simulated_board(
     network: Network,
     *,
     build_hash: str | None = None,
     simulator: str = "verilator",
+    sources: Callable[[Top], Sequence[str]] = generated,
     **hardware: Any,
 ) -> Iterator[SimulatedBoard]:
     """A board with a network on it, until the context is left.
@@ -79,6 +88,9 @@ def simulated_board(
         What the board tells; default: the first half of the network's digest.
     simulator : str
         One of :data:`sim.tools.SIMULATORS`.
+    sources : callable, optional
+        Makes Verilog of the top level, its module called :data:`MODULE`: what is generated, or what a tool makes of it,
+        such as :func:`boards.netlist.synthesise`.
     hardware
         As of :func:`hw.plan.plan_network`: lanes and the like.
 
@@ -93,8 +105,7 @@ def simulated_board(
     plan = plan_network(network, **hardware)
     digest = bytes.fromhex(build_hash or network.digest[: 2 * HASH_BYTES])
     spec = LinkSpec(plan=plan, build_hash=digest, clock_hz=CLOCK_HZ, baud=CLOCK_HZ // BIT_CYCLES)
-    text = verilog.convert(Top(spec), name="board", emit_src=False, strip_internal_attrs=True)
-    model = compile_model(found, [_BENCH, text])
+    model = compile_model(found, [_BENCH, *sources(Top(spec))])
     with tempfile.TemporaryDirectory(prefix="spikeloom-board-") as name:
         folder = Path(name)
         thread = threading.Thread(target=_run, args=(found, model, folder), daemon=True)

@@ -16,19 +16,19 @@ HASH = bytes(range(16))
 
 def board_info(spec: LinkSpec) -> BoardInfo:
     """What a board with this link tells, read without the host's own code."""
-    _, digest, *numbers = struct.unpack("<B16sHHBBB?IiiIII8sI", spec.info())
+    _, digest, *numbers = struct.unpack("<B16sHHBBB?IIIiiIII8sI", spec.info())
     values = dict(zip(list(BoardInfo.__dataclass_fields__)[1:], numbers, strict=True))
     return BoardInfo(build_hash=digest.hex(), **values | {"shape": values["shape"].hex()})
 
 
-def small_network(kind: str = "events", *, seed: int = 15) -> Network:
-    """Six inputs, five hidden neurons, three classes; three steps."""
+def small_network(kind: str = "events", *, seed: int = 15, shape: tuple[int, ...] = (6,)) -> Network:
+    """Inputs, six unless a ``shape`` says otherwise, five hidden neurons, three classes; three steps."""
     rng = np.random.default_rng(seed)
-    sizes = (("first", 5, 6), ("second", 3, 5))
+    sizes = (("first", 5, int(np.prod(shape))), ("second", 3, 5))
     return Network(
         name="small",
         steps=3,
-        input=Input(shape=(6,), kind=kind, low=0, high=1 if kind == "events" else 15),
+        input=Input(shape=shape, kind=kind, low=0, high=1 if kind == "events" else 15),
         populations=tuple(
             Population(name=name, shape=(size,), threshold=6, reset="subtract", state_min=-20, state_max=20)
             for name, size, _ in sizes

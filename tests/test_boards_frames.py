@@ -38,7 +38,7 @@ def test_bad_frames_are_dropped(body):
     assert FrameReader().feed(b"\xc0" + body + frame(b"Q")) == [b"Q"]
 
 
-INFO_OF = {"build_hash": "00" * 16, "classes": 2, "populations": 1, "score_bytes": 1, "clock_hz": 1}
+INFO_OF = {"build_hash": "00" * 16, "classes": 2, "populations": 1, "score_bytes": 1, "clock_hz": 1, "steps": 5}
 
 
 @pytest.mark.parametrize(
@@ -52,9 +52,9 @@ INFO_OF = {"build_hash": "00" * 16, "classes": 2, "populations": 1, "score_bytes
 )
 def test_encode_gives_the_beats_of_the_network(inputs, low, high, address_width, value_width, signed):
     rng = np.random.default_rng(0)
-    info = BoardInfo(
-        **INFO_OF, inputs=inputs, low=low, high=high, steps=5, address_width=address_width, value_width=value_width
-    )
+    shape = {"channels": inputs, "rows": 1, "columns": 1}
+    widths = {"address_width": address_width, "value_width": value_width}
+    info = BoardInfo(**INFO_OF, **shape, low=low, high=high, **widths)
     sample = rng.integers(low, high + 1, (5, inputs)) * (rng.random((5, inputs)) < 0.3)
     sample[0, 0], sample[1, -1] = low, high
     data = encode(info, sample)
@@ -73,14 +73,25 @@ def test_encode_gives_the_beats_of_the_network(inputs, low, high, address_width,
     assert step == 4
 
 
-def test_encode_sends_what_goes_into_the_hardware():
-    network = small_network("current")
-    sample = np.array([0, 3, 0, 15, 0, 1])
-    data = encode(board_info(LinkSpec(plan=plan_network(network))), sample)
+@pytest.mark.parametrize("shape", [(6,), (2, 3, 5), (3, 4, 8), (1, 1, 7), (5, 1, 3), (1, 28, 28)])
+def test_encode_sends_what_goes_into_the_hardware(shape):
+    network = small_network("current", shape=shape)
+    sample = np.random.default_rng(1).integers(0, 16, np.prod(shape))
+    info = board_info(LinkSpec(plan=plan_network(network)))
+    data, size = encode(info, sample), info.beat_bytes
     stream = beats(network, sample)
-    assert [int(word) for word in np.frombuffer(data, np.uint8)] == [
-        int(beat["address"]) | int(beat["value"]) << 3 for beat in stream[:-1]
+    assert [int.from_bytes(data[at : at + size], "little") for at in range(0, len(data), size)] == [
+        int(beat["address"]) | int(beat["value"]) << info.address_width for beat in stream[:-1]
     ]
+
+
+def test_addresses_of_a_map_are_its_column_row_and_channel():
+    """Of (2, 3, 5), 3 bits of a column, 2 of a row, 1 of a channel: input 29, the last, is 1, 2 and 4."""
+    shape = {"channels": 2, "rows": 3, "columns": 5}
+    info = BoardInfo(**INFO_OF, **shape, low=0, high=1, address_width=6, value_width=1)
+    sample = np.zeros((1, 30), int)
+    sample[0, [0, 4, 5, 15, 29]] = 1
+    assert list(encode(info, sample)) == [0b1_0_00_000, 0b1_0_00_100, 0b1_0_01_000, 0b1_1_00_000, 0b1_1_10_100]
 
 
 @pytest.mark.parametrize(

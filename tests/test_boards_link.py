@@ -170,9 +170,9 @@ def test_garbage_before_the_response(board):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "must speak version 2 of the link, not none"),
-        (b"\x01" + bytes(60), "must speak version 2 of the link, not 1"),
-        (b"\x02" + bytes(10), "must tell of itself in 61 bytes, not 11"),
+        (b"", "must speak version 3 of the link, not none"),
+        (b"\x01" + bytes(60), "must speak version 3 of the link, not 1"),
+        (b"\x03" + bytes(10), "must tell of itself in 69 bytes, not 11"),
     ],
 )
 def test_board_that_is_not_understood(board, body, message):
@@ -194,9 +194,12 @@ def test_board_that_is_not_understood(board, body, message):
         (23, 0),
         (23, 32),
         (25, 0),
-        (29, 1),
+        (29, 0),
         (33, 0),
-        (37, 0),
+        (33, 2),
+        (37, 1),
+        (41, 0),
+        (45, 0),
     ],
 )
 def test_board_whose_numbers_make_no_sense(board, place, value):

@@ -62,6 +62,20 @@ def test_simulated_board_of_direct_coding():
         same_as_golden(link, network, np.random.default_rng(6).integers(0, 16, (3, 6)))
 
 
+@pytest.mark.parametrize("kind", ["events", "current"])
+def test_simulated_board_takes_a_map_whose_sides_are_no_powers_of_two(kind):
+    simulator = next((name for name in ("icarus", "verilator") if available(name)), None)
+    if simulator is None:
+        pytest.skip("needs a simulator")
+    network = small_network(kind, shape=(2, 3, 5))
+    rng = np.random.default_rng(11)
+    inputs = rng.integers(0, 2, (5, 3, 30)) if kind == "events" else rng.integers(0, 16, (5, 30))
+    with simulated_board(network, simulator=simulator) as board, Link(board.port, timeout_s=5.0) as link:
+        link.check(network, network.digest[:32])
+        result = same_as_golden(link, network, inputs)
+    assert len(np.unique(result.scores, axis=0)) > 1
+
+
 def raw(link, *chunks):
     """Frames that come back to raw bytes, until the board's answer to a last, good INFO."""
     for chunk in chunks:

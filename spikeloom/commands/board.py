@@ -1,6 +1,7 @@
 """Verbs around a board, and what is known: flash, load, run, report, boards."""
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,9 @@ from ..source import UsageError, find_source
 from ..workspace import REPORT_FILE, read_report
 
 __all__ = ["boards", "flash", "load", "report", "run"]
+
+# A sample of a large network, cell by cell.
+_SIMULATED_S = 300.0
 
 
 def flash(
@@ -77,6 +81,9 @@ def run(
     model: Model,
     port: Annotated[str | None, typer.Option("--port", "-p", help="Serial port of the board.")] = None,
     simulate: Annotated[bool, typer.Option("--simulate", help="On a simulated board instead.")] = False,
+    netlist: Annotated[
+        bool, typer.Option("--netlist", help="Simulate what Yosys makes of it for --board, cell by cell.")
+    ] = False,
     board: Annotated[str | None, typer.Option("--board", "-b", help="Board that was built for.")] = None,
     baud: Annotated[int | None, typer.Option("--baud", help="As built.")] = None,
     *,
@@ -88,8 +95,10 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run samples on a board, and compare its answers with the golden model."""
+    from boards.board import find_board
     from boards.link import DEFAULT_BAUD, Link
-    from sim.board import simulated_board
+    from boards.netlist import synthesise
+    from sim.board import generated, simulated_board
 
     from ..board import run_board
     from ..loading import check_built, known_weights
@@ -97,6 +106,8 @@ def run(
 
     if simulate == (port is not None):
         raise UsageError("Board must be given by --port, or else --simulate")
+    if netlist and (board is None or not simulate):
+        raise UsageError("Netlist must be for a simulated board: give --simulate and --board, too")
     screen = Screen(as_json=as_json)
     source = find_source(model)
     workspace = workspace_of(source, out)
@@ -105,16 +116,18 @@ def run(
     network = integers_of(source, workspace, screen, data)
     if simulate:
         hardware, _ = design_options(network, board, screen, wanted, data=data)
+        sources = partial(synthesise, board=find_board(board)) if netlist and board else generated
     else:
         check_built(network, workspace, board)
     with screen.progress() as advance, ExitStack() as stack:
         place = str(port)
         build_hash: str | None
         if simulate:
-            advance("Compiling the simulated board", 0, 1)
-            simulated = stack.enter_context(simulated_board(network, **hardware))
+            advance("Synthesis of the simulated board" if netlist else "Compiling the simulated board", 0, 1)
+            simulated = stack.enter_context(simulated_board(network, sources=sources, **hardware))
             place = simulated.port
-        link = stack.enter_context(Link(place, baud=DEFAULT_BAUD if baud is None else baud))
+        patience = {"timeout_s": _SIMULATED_S} if simulate else {}
+        link = stack.enter_context(Link(place, baud=DEFAULT_BAUD if baud is None else baud, **patience))
         if simulate:
             build_hash, weights = simulated.build_hash, [simulated.image.crc]
             if link.info().image_bytes:
