@@ -228,14 +228,15 @@ class Link:
                 f"Board at {self.port} must hold build {build_hash}, not {info.build_hash}: flash the bitstream again"
             )
         steps = network.steps if port.kind == "events" else 1
-        readout = network[network.readout.population]
+        linear = network.readout.weights
+        classes = network[network.readout.population].size if linear is None else len(linear)
         for what, here, there in (
             ("shape of inputs", (*port.shape, 1, 1)[:3], (info.channels, info.rows, info.columns)),
-            ("lowest input value", network.value_range("input").low, info.low),
-            ("highest input value", network.value_range("input").high, info.high),
+            ("lowest input value", port.low, info.low),
+            ("highest input value", port.high, info.high),
             ("steps a sample", steps, info.steps),
             ("populations", len(network.populations), info.populations),
-            ("classes", readout.size, info.classes),
+            ("classes", classes, info.classes),
         ):
             if here != there:
                 raise LinkError(f"Board at {self.port} must have the network's {what}, {here}, not {there}")
@@ -386,7 +387,10 @@ def _why_not(port: str, error: Exception, serial: Any) -> str:
 
 def _parse_info(port: str, body: bytes) -> BoardInfo:
     if not body or body[0] != _VERSION:
-        raise LinkError(f"Board at {port} must speak version {_VERSION} of the link, not {body[0] if body else 'none'}")
+        spoken = body[0] if body else "none"
+        raise LinkError(
+            f"Board at {port} must speak version {_VERSION} of the link, not {spoken}: build and flash it again"
+        )
     if len(body) != _LAYOUT.size:
         raise LinkError(f"Board at {port} must tell of itself in {_LAYOUT.size} bytes, not {len(body)}")
     _, digest, *numbers = _LAYOUT.unpack(body)

@@ -170,8 +170,8 @@ def test_garbage_before_the_response(board):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "must speak version 3 of the link, not none"),
-        (b"\x01" + bytes(60), "must speak version 3 of the link, not 1"),
+        (b"", "must speak version 3 of the link, not none: build and flash it again"),
+        (b"\x01" + bytes(60), "must speak version 3 of the link, not 1: build and flash it again"),
         (b"\x03" + bytes(10), "must tell of itself in 69 bytes, not 11"),
     ],
 )
