@@ -16,7 +16,7 @@ from .cells import MODELS
 from .steps import BuildError, last_line
 from .tools import find_tool
 
-__all__ = ["HIDE", "synthesise"]
+__all__ = ["HIDE", "models_used", "synthesise"]
 
 # Yosys 0.70 takes a vector of the name "sums[0]", as Amaranth calls the parts of "sums", for a bit of "sums" when it
 # puts back what ABC9 has mapped, and fails. Hidden names are not read so.
@@ -73,10 +73,10 @@ def synthesise(top: Top, board: Board, *, name: str = MODULE) -> Sequence[str]:
         if done.returncode:
             raise BuildError(f"Synthesis for {board.title} failed: {last_line(folder / 'top.rpt') or done.returncode}")
         netlist, log = (folder / "netlist.v").read_text(), (folder / "cells.txt").read_text()
-    return netlist, _models(log, netlist), MODELS[board.family]
+    return netlist, models_used(log, netlist), MODELS[board.family]
 
 
-def _models(log: str, netlist: str) -> str:
+def models_used(log: str, netlist: str) -> str:
     """Text of Yosys' models out of its log: those that a netlist has, each once, and none that is but a name."""
     dump = log.partition("-- Verilog code after preprocessor --\n")[2].partition("-- END OF DUMP --")[0]
     known = {name: text for blackbox, text, name in map(re.Match.groups, _MODULE.finditer(dump)) if not blackbox}

@@ -1,5 +1,6 @@
 """Netlists: what Yosys makes of a top level, simulated cell by cell."""
 
+import re
 from functools import partial
 
 import numpy as np
@@ -7,27 +8,17 @@ import pytest
 
 from boards.board import BOARDS
 from boards.link import Link
-from boards.netlist import synthesise
-from boards.tools import ToolError, find_tool
+from boards.netlist import models_used, synthesise
+from boards.steps import BuildError
+from hw.memory import Ram
 from sim import golden
 from sim.board import simulated_board
-from sim.tools import available
 from tests.links import small_network
+from tests.tools import needs_netlists
 from tests.whole import random_inputs, random_network
 
 ICE40, ECP5 = BOARDS["icebreaker"], BOARDS["ulx3s-25f"]
 FAMILIES = pytest.mark.parametrize("board", [ICE40, ECP5], ids=["ice40", "ecp5"])
-
-
-def _has_yosys():
-    try:
-        find_tool("yosys")
-    except ToolError:
-        return False
-    return True
-
-
-needs_tools = pytest.mark.skipif(not (available("icarus") and _has_yosys()), reason="needs yosys and icarus")
 
 
 def assert_answers(network, inputs, board, **hardware):
@@ -43,13 +34,13 @@ def assert_answers(network, inputs, board, **hardware):
                 assert list(answer.spikes) == [result.totals[name][index] for name in network.order]
 
 
-@needs_tools
+@needs_netlists
 @FAMILIES
 def test_a_netlist_answers_as_the_golden_model(board):
     assert_answers(small_network(), np.random.default_rng(5).integers(0, 2, (4, 3, 6)), board)
 
 
-@needs_tools
+@needs_netlists
 @pytest.mark.slow
 @FAMILIES
 def test_a_netlist_takes_weights(board):
@@ -57,7 +48,7 @@ def test_a_netlist_takes_weights(board):
     assert_answers(small_network(), np.random.default_rng(6).integers(0, 2, (4, 3, 6)), board, storage=storage)
 
 
-@needs_tools
+@needs_netlists
 @pytest.mark.slow
 @FAMILIES
 @pytest.mark.parametrize("seed", range(3))
@@ -65,3 +56,46 @@ def test_netlists_of_random_networks_answer_as_the_golden_model(board, seed):
     rng = np.random.default_rng(9000 + seed)
     network = random_network(rng, neurons=40)
     assert_answers(network, random_inputs(rng, network, 3), board, lanes=int(rng.integers(1, 5)))
+
+
+LOG = """\
+Parsing Verilog input from `cells.v' to AST representation.
+-- Verilog code after preprocessor --
+`file_push "cells.v"
+module A(input I, output O);
+  B #(.INIT(1)) inner (.I(I), .O(O));
+endmodule
+module B (input I, output O);
+  assign O = I;
+endmodule
+(* blackbox *)
+module C(
+  input I);
+endmodule
+module D(input I); endmodule
+module A(input I, output O);
+  B second (.I(I), .O(O));
+endmodule
+`file_pop
+-- END OF DUMP --
+module D(); endmodule
+"""
+
+
+def test_models_are_those_that_a_netlist_needs_each_once_and_none_that_is_but_a_name():
+    found = models_used(LOG, "module board(); A a(); C c(); endmodule")
+    assert re.findall(r"^module (\w)", found, re.MULTILINE) == ["A", "B"]
+    assert "second" in found
+    assert "inner" not in found
+
+
+@FAMILIES
+def test_synthesis_that_fails_is_said(board, tmp_path, monkeypatch):
+    tool = tmp_path / "yosys"
+    tool.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo Yosys 0.70 && exit\necho ERROR: no such thing > top.rpt\nexit 1\n'
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("YOSYS", str(tool))
+    with pytest.raises(BuildError, match=rf"^Synthesis for {board.title} failed: ERROR: no such thing$"):
+        synthesise(Ram(width=2, depth=4), board)
