@@ -119,13 +119,13 @@ def test_products(shape, tmp_path):
     [
         (lambda: Ram(width=9, depth=2048, init=words(9, 2048)), "DP16KD", "= 9 * address_A", "= 8 * address_A"),
         (lambda: Ram(width=4, depth=4096, init=words(4, 4096)), "DP16KD", "[2:0] & ~", "[1:0] & ~"),
-        (lambda: Ram(width=18, depth=1024, init=words(18, 1024)), "DP16KD", "address_A[bit_A / 9]", "1"),
+        (lambda: Ram(width=18, depth=1024, init=words(18, 1024)), "DP16KD", "base_A = 18 *", "base_A = 16 *"),
         (lambda: Rom(width=36, init=words(36, 512)), "DP16KD", "= 36 * address_B", "= 18 * address_B"),
         (lambda: Rom(width=9, init=words(9, 2048)), "DP16KD", "[20 * row +: 18]", "[18 * row +: 18]"),
         (lambda: Product(signed(18)), "MULT18X18D", "SIGNEDA & a[17]", "1'b0"),
         (lambda: Product(unsigned(18)), "MULT18X18D", "SIGNEDB & b[17]", "b[17]"),
     ],
-    ids=["rows of a byte", "bits of a byte", "write enable", "rows of 36", "contents", "sign", "no sign"],
+    ids=["rows of a byte", "bits of a byte", "rows of 18", "rows of 36", "contents", "sign", "no sign"],
 )
 def test_models_that_are_wrong_are_seen(make, cell, right, wrong, tmp_path):
     assert right in MODELS["ecp5"]
