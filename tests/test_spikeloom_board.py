@@ -9,11 +9,13 @@ from boards.link import Answer, LinkError
 from quant.errors import CheckError
 from quant.ir import Readout
 from sim import golden
+from sim.tools import available
 from spikeloom.board import bitstream_place, built_hash, run_board
 from spikeloom.samples import Samples
 from spikeloom.source import UsageError
 from spikeloom.workspace import Workspace
 from tests.handmade import INPUTS, NETWORK
+from tests.tools import needs_netlists
 
 
 class FakeLink:
@@ -123,3 +125,18 @@ def test_the_only_bitstream_is_taken(tmp_path):
     assert bitstream_place(str(tmp_path), None) == tmp_path / "icebreaker"
     assert bitstream_place(str(tmp_path / "icebreaker"), None) == tmp_path / "icebreaker"
     assert bitstream_place("some.bit", None).name == "some.bit"
+
+
+needs_verilator = pytest.mark.skipif(not available("verilator"), reason="needs Verilator")
+
+
+@needs_verilator
+@pytest.mark.parametrize(
+    "options", [(), pytest.param(("--netlist", "--board", "icebreaker"), marks=[pytest.mark.slow, needs_netlists])]
+)
+def test_run_on_a_simulated_board(spikeloom, network, options):
+    found = spikeloom("run", network, "--simulate", *options, "--samples", 3, "--json")
+    assert found.code == 0, found.err
+    report = json.loads(found.out)
+    assert (report["samples"], report["mismatches"]) == (3, 0)
+    assert report["accuracy"] is not None

@@ -237,6 +237,9 @@ def test_a_run_needs_one_board(spikeloom, network):
     words = "Board must be given by --port, or else --simulate"
     refused(spikeloom("run", network), words)
     refused(spikeloom("run", network, "--simulate", "--port", "x"), words)
+    words = "Netlist must be for a simulated board: give --simulate and --board, too"
+    refused(spikeloom("run", network, "--simulate", "--netlist"), words)
+    refused(spikeloom("run", network, "--port", "x", "--netlist", "--board", "icebreaker"), words)
 
 
 def test_a_run_needs_what_was_built(spikeloom, network):
