@@ -147,6 +147,7 @@ class EventSums:
         self._dtype = np.promote_types(np.int16, holding(sums))
         four = Range(4 * int(weights.min()), 4 * int(weights.max()))
         self._weights = weights.astype(holding(four) if self._dense else self._dtype, order="C")
+        self._starts = self._which.astype(np.uint64) * np.uint64(channels * rows * columns)
 
     def __call__(self, loops: ModuleType, values: Array, result: Array) -> Array:
         """By the compiled loops, write what ``values``, (T, B, N_source), bring to ``result``, (T, B, N_target).
@@ -155,8 +156,8 @@ class EventSums:
         """
         counts = np.empty(values.shape[:2], np.int64)
         if self._dense:
-            rows = self._weights.reshape(len(self._weights), -1)
-            loops.add_rows(values, self._which, rows, np.empty(rows.shape[1], self._dtype), counts, result)
+            sums = np.empty(result.shape[2], self._dtype)
+            loops.add_rows(values, self._starts, self._weights.reshape(-1), sums, counts, result)
             return counts
         channels = self._shape[0] // self._groups
         maps = result.reshape(*result.shape[:2], self._groups, channels, *self._shape[1:])

@@ -1,6 +1,7 @@
 """Compiled loops of :mod:`sim.golden.events`: the only module that needs numba.
 
-Sums are added up in a type that holds every whole one: what wraps around on the way comes back.
+Sums are added up in a type that holds every whole one: what wraps around on the way comes back. Who has sent something
+is found without a branch, for events come at random.
 """
 
 from typing import Any
@@ -17,50 +18,41 @@ if config.DISABLE_JIT:  # type: ignore[attr-defined]  # made when numba is loade
     raise ImportError("numba must compile, but NUMBA_DISABLE_JIT is set")
 
 
-@njit(nogil=True, inline="always")
-def _heard(values: Array, who: Array) -> int:
-    """How many sources send something; which, in ``who``. Without a branch, for they come at random."""
-    count = 0
-    for source in range(len(values)):
-        who[count] = source
-        count += values[source] != 0
-    return count
-
-
 @njit(nogil=True, cache=True)
-def add_rows(values: Array, rows: Array, weights: Array, sums: Array, counts: Array, result: Array) -> None:
-    """Each spike adds its row of weights to all targets.
+def add_rows(values: Array, starts: Array, weights: Array, sums: Array, counts: Array, result: Array) -> None:
+    """Each spike adds its row of weights to all targets, four rows at a time.
 
     Parameters
     ----------
     values : array of int, (T, B, N_source)
         Of 0 and 1.
-    rows : array of int, (N_source,)
-        The row of a source.
-    weights : array of int, (R, N_target)
-        Of a type that holds the sum of four of them: the narrower, the faster.
+    starts : array of uint64, (N_source,)
+        Where the row of a source begins. Unsigned, and so never counted from the end: that costs time.
+    weights : array of int, (R * N_target,)
+        Rows, of which the last is 0, of a type that holds the sum of four of them: the narrower, the faster.
     sums : array of int, (N_target,)
         To work in, of a type that holds every whole sum.
     counts : array of int, (T, B)
         Receives how many sources sent something.
     result : array of int, (T, B, N_target)
     """
-    who = np.empty(values.shape[2] + 1, np.int64)
-    targets = weights.shape[1]
+    heard = np.empty(values.shape[2] + 4, np.uint64)
+    targets = np.uint64(len(sums))
+    nothing = np.uint64(len(weights)) - targets
     for step, sample in np.ndindex(values.shape[:2]):
-        count = _heard(values[step, sample], who)
+        sent = values[step, sample]
+        count = 0
+        for source in range(len(sent)):
+            heard[count] = starts[source]
+            count += sent[source] != 0
         counts[step, sample] = count
+        heard[count : count + 3] = nothing
         sums[:] = 0
-        whole = count - count % 4
-        for e in range(0, whole, 4):
-            i, j, k, m = who[e], who[e + 1], who[e + 2], who[e + 3]
-            a, b, c, d = weights[rows[i]], weights[rows[j]], weights[rows[k]], weights[rows[m]]
+        for e in range(0, count, 4):
+            a, b, c, d = heard[e], heard[e + 1], heard[e + 2], heard[e + 3]
             for target in range(targets):
-                sums[target] += weights.dtype.type(a[target] + b[target] + c[target] + d[target])
-        for e in range(whole, count):
-            a = weights[rows[who[e]]]
-            for target in range(targets):
-                sums[target] += a[target]
+                four = weights[a + target] + weights[b + target] + weights[c + target] + weights[d + target]
+                sums[target] += weights.dtype.type(four)
         out = result[step, sample]
         for target in range(targets):
             out[target] = sums[target]
@@ -99,7 +91,10 @@ def add_windows(
     sums = plane.reshape(-1)
     for step, sample in np.ndindex(values.shape[:2]):
         sent = values[step, sample]
-        count = _heard(sent, who)
+        count = 0
+        for source in range(len(sent)):
+            who[count] = source
+            count += sent[source] != 0
         counts[step, sample] = count
         sums[:] = 0
         for e in range(count):
