@@ -264,7 +264,8 @@ class Link(wiring.Component):
                     with m.If(verifies):
                         # The last bytes of INFO are what is asked for.
                         m.d.sync += sent.eq(len(info) - _CRC_BYTES)
-            with m.State("SCORES"), m.If(self.scores.valid), send(score.word_select(sent, 8)):
+            # Yosys 0.70 loses the sign of a signed value of which a part is chosen.
+            with m.State("SCORES"), m.If(self.scores.valid), send(score.as_unsigned().word_select(sent, 8)):
                 m.d.sync += sent.eq(sent + 1)
                 with m.If(sent == spec.score_bytes - 1):
                     m.d.sync += sent.eq(0)

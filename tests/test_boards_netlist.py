@@ -1,6 +1,7 @@
 """Netlists: what Yosys makes of a top level, simulated cell by cell."""
 
 import re
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,6 +12,7 @@ from boards.link import Link
 from boards.netlist import models_used, synthesise
 from boards.steps import BuildError
 from hw.memory import Ram
+from quant.ir import Readout
 from sim import golden
 from sim.board import simulated_board
 from tests.links import small_network
@@ -38,6 +40,18 @@ def assert_answers(network, inputs, board, **hardware):
 @FAMILIES
 def test_a_netlist_answers_as_the_golden_model(board):
     assert_answers(small_network(), np.random.default_rng(5).integers(0, 2, (4, 3, 6)), board)
+
+
+@needs_netlists
+@FAMILIES
+def test_scores_below_zero_come_out_of_a_netlist(board):
+    """Of 12 bits, in two bytes each: the sign fills the upper one."""
+    network = small_network()
+    last = replace(network.populations[1], threshold=None, reset="none", reset_amount=None, initial=-700)
+    last = replace(last, state_min=-1504, state_max=788)
+    readout = Readout(population="second", kind="membrane")
+    network = replace(network, populations=(network.populations[0], last), readout=readout)
+    assert_answers(network, np.random.default_rng(5).integers(0, 2, (2, 3, 6)), board, lanes=1)
 
 
 @needs_netlists
