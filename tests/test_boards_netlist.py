@@ -47,8 +47,8 @@ def test_a_netlist_answers_as_the_golden_model(board):
 def test_scores_below_zero_come_out_of_a_netlist(board):
     """Of 12 bits, in two bytes each: the sign fills the upper one."""
     network = small_network()
-    last = replace(network.populations[1], threshold=None, reset="none", reset_amount=None, initial=-700)
-    last = replace(last, state_min=-1504, state_max=788)
+    silent = {"threshold": None, "reset": "none", "reset_amount": None}
+    last = replace(network.populations[1], **silent, initial=-700, state_min=-1504, state_max=788)
     readout = Readout(population="second", kind="membrane")
     network = replace(network, populations=(network.populations[0], last), readout=readout)
     assert_answers(network, np.random.default_rng(5).integers(0, 2, (2, 3, 6)), board, lanes=1)
