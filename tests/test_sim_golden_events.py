@@ -84,9 +84,7 @@ def test_connections_bring_what_a_product_brings(kind, seed, low, high):
     wanted = apply(connection, source, values)
     for held in (np.int64, np.int8) if high == 1 else (np.int64,):
         result = np.full((2, 2, wanted.shape[1]), 77, np.int32)
-        counts = EventSums(connection, source, Range(-(1 << 20), 1 << 20))(
-            kernels(), values.astype(held).reshape(2, 2, -1), result
-        )
+        counts = summed(connection, source, values.astype(held).reshape(2, 2, -1), result)
         np.testing.assert_array_equal(counts.ravel(), np.count_nonzero(values, axis=1))
         np.testing.assert_array_equal(result.reshape(wanted.shape), wanted)
 

@@ -1,7 +1,6 @@
 """Compiled loops of :mod:`sim.golden.events`: the only module that needs numba.
 
-Sums are added up in a type that holds every whole one: what wraps around on the way comes back. Who has sent something
-is found without a branch, for events come at random.
+Sums are added up in a type that holds every whole one: what wraps around on the way comes back.
 """
 
 from typing import Any
@@ -16,6 +15,16 @@ Array = NDArray[Any]
 
 if config.DISABLE_JIT:  # type: ignore[attr-defined]  # made when numba is loaded
     raise ImportError("numba must compile, but NUMBA_DISABLE_JIT is set")
+
+
+@njit(nogil=True, inline="always")
+def _heard(values: Array, marks: Array, heard: Array) -> int:
+    """How many sources send something; the marks of these, in ``heard``. Without a branch, for they come at random."""
+    count = 0
+    for source in range(len(values)):
+        heard[count] = marks[source]
+        count += values[source] != 0
+    return count
 
 
 @njit(nogil=True, cache=True)
@@ -40,11 +49,7 @@ def add_rows(values: Array, starts: Array, weights: Array, sums: Array, counts: 
     targets = np.uint64(len(sums))
     nothing = np.uint64(len(weights)) - targets
     for step, sample in np.ndindex(values.shape[:2]):
-        sent = values[step, sample]
-        count = 0
-        for source in range(len(sent)):
-            heard[count] = starts[source]
-            count += sent[source] != 0
+        count = _heard(values[step, sample], starts, heard)
         counts[step, sample] = count
         heard[count : count + 3] = nothing
         sums[:] = 0
@@ -85,16 +90,14 @@ def add_windows(
         Receives how many sources sent something.
     result : array of int, (T, B, groups, channels, height, width)
     """
-    who = np.empty(values.shape[2] + 1, np.int64)
+    sources = np.arange(values.shape[2])
+    who = np.empty(len(sources) + 1, np.int64)
     pitch, run = plane.shape[2], weights.shape[2]
     groups, channels, height, width = result.shape[2:]
     sums = plane.reshape(-1)
     for step, sample in np.ndindex(values.shape[:2]):
         sent = values[step, sample]
-        count = 0
-        for source in range(len(sent)):
-            who[count] = source
-            count += sent[source] != 0
+        count = _heard(sent, sources, who)
         counts[step, sample] = count
         sums[:] = 0
         for e in range(count):
