@@ -4,12 +4,14 @@ import struct
 
 import numpy as np
 
-from boards.link import BoardInfo
+from boards.link import BoardInfo, Link
 from hw.link import LinkSpec
 from hw.plan import plan_network
 from quant.ir import Connection, Input, Network, Population, Readout
+from quant.result import Result
+from sim import golden
 
-__all__ = ["HASH", "board_info", "small_network", "spec_of"]
+__all__ = ["HASH", "board_info", "same_as_golden", "small_network", "spec_of"]
 
 HASH = bytes(range(16))
 
@@ -46,3 +48,15 @@ def small_network(kind: str = "events", *, seed: int = 15, shape: tuple[int, ...
 def spec_of(kind: str = "events") -> LinkSpec:
     """The link of that network's hardware."""
     return LinkSpec(plan=plan_network(small_network(kind)), build_hash=HASH)
+
+
+def same_as_golden(link: Link, network: Network, inputs: np.ndarray) -> Result:
+    """Samples through the link, each answer as the golden model's, whose result is given back."""
+    result = golden.run(network, inputs)
+    for index, sample in enumerate(inputs):
+        answer = link.run(sample)
+        assert answer.answer == result.answers[index]
+        assert list(answer.scores) == list(result.scores[index])
+        if network.readout.kind != "first_spike":  # fewer are counted once it has stopped
+            assert list(answer.spikes) == [result.totals[name][index] for name in network.order]
+    return result

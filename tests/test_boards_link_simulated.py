@@ -7,11 +7,9 @@ from boards.frame import frame
 from boards.link import Link
 from hw.frame import Fault
 from hw.link import ERROR, INFO, RESPONSE, RUN
-from quant.ir import Network
-from sim import golden
 from sim.board import simulated_board
 from sim.tools import available
-from tests.links import HASH, small_network
+from tests.links import HASH, same_as_golden, small_network
 from tests.whole import random_inputs, random_network
 
 # The rest talks to the top level that goes onto a board, in a simulator, through a port of the operating system.
@@ -28,21 +26,15 @@ def simulated(request):
         yield board
 
 
+def any_simulator():
+    simulator = next((name for name in ("icarus", "verilator") if available(name)), None)
+    return simulator or pytest.skip("needs a simulator")
+
+
 @pytest.fixture
 def link(simulated):
     with Link(simulated.port, timeout_s=5.0) as link:
         yield link
-
-
-def same_as_golden(link, network: Network, inputs):
-    result = golden.run(network, inputs)
-    for index, sample in enumerate(inputs):
-        answer = link.run(sample)
-        assert answer.answer == result.answers[index]
-        assert list(answer.scores) == list(result.scores[index])
-        if network.readout.kind != "first_spike":  # fewer are counted once it has stopped
-            assert list(answer.spikes) == [result.totals[name][index] for name in network.order]
-    return result
 
 
 def test_simulated_board_answers_as_the_golden_model(simulated, link):
@@ -55,24 +47,18 @@ def test_simulated_board_answers_as_the_golden_model(simulated, link):
 
 
 def test_simulated_board_of_direct_coding():
-    simulator = next((name for name in ("icarus", "verilator") if available(name)), None)
-    if simulator is None:
-        pytest.skip("needs a simulator")
     network = small_network("current")
-    with simulated_board(network, simulator=simulator) as board, Link(board.port, timeout_s=5.0) as link:
+    with simulated_board(network, simulator=any_simulator()) as board, Link(board.port, timeout_s=5.0) as link:
         link.check(network, network.digest[:32])
         same_as_golden(link, network, np.random.default_rng(6).integers(0, 16, (3, 6)))
 
 
 @pytest.mark.parametrize("kind", ["events", "current"])
 def test_simulated_board_takes_a_map_whose_sides_are_no_powers_of_two(kind):
-    simulator = next((name for name in ("icarus", "verilator") if available(name)), None)
-    if simulator is None:
-        pytest.skip("needs a simulator")
     network = small_network(kind, shape=(2, 3, 5))
     rng = np.random.default_rng(11)
     inputs = rng.integers(0, 2, (5, 3, 30)) if kind == "events" else rng.integers(0, 16, (5, 30))
-    with simulated_board(network, simulator=simulator) as board, Link(board.port, timeout_s=5.0) as link:
+    with simulated_board(network, simulator=any_simulator()) as board, Link(board.port, timeout_s=5.0) as link:
         link.check(network, network.digest[:32])
         result = same_as_golden(link, network, inputs)
     assert len(np.unique(result.scores, axis=0)) > 1
@@ -82,14 +68,11 @@ def test_simulated_board_takes_a_map_whose_sides_are_no_powers_of_two(kind):
     "seed", [pytest.param(seed, marks=[pytest.mark.slow] if seed >= 6 else []) for seed in range(40)]
 )
 def test_simulated_boards_of_random_networks_answer_as_the_golden_model(seed):
-    simulator = next((name for name in ("icarus", "verilator") if available(name)), None)
-    if simulator is None:
-        pytest.skip("needs a simulator")
     rng = np.random.default_rng(7000 + seed)
     network = random_network(rng)
     inputs = random_inputs(rng, network, 3)
     storage = str(rng.choice(["rom", "ram"]))
-    board = simulated_board(network, simulator=simulator, lanes=int(rng.integers(1, 9)), storage=storage)
+    board = simulated_board(network, simulator=any_simulator(), lanes=int(rng.integers(1, 9)), storage=storage)
     with board as found, Link(found.port, timeout_s=60.0) as link:
         link.check(network, network.digest[:32])
         same_as_golden(link, network, inputs)

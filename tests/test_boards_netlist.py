@@ -13,9 +13,8 @@ from boards.netlist import models_used, synthesise
 from boards.steps import BuildError
 from hw.memory import Ram
 from quant.ir import Readout
-from sim import golden
 from sim.board import simulated_board
-from tests.links import small_network
+from tests.links import same_as_golden, small_network
 from tests.tools import needs_netlists
 from tests.whole import random_inputs, random_network
 
@@ -24,16 +23,11 @@ FAMILIES = pytest.mark.parametrize("board", [ICE40, ECP5], ids=["ice40", "ecp5"]
 
 
 def assert_answers(network, inputs, board, **hardware):
-    result = golden.run(network, inputs)
     simulated = simulated_board(network, simulator="icarus", sources=partial(synthesise, board=board), **hardware)
     with simulated as found, Link(found.port, timeout_s=300.0) as link:
         if link.info().image_bytes:
             link.load(found.image)
-        for index, sample in enumerate(inputs):
-            answer = link.run(sample)
-            assert (answer.answer, list(answer.scores)) == (result.answers[index], list(result.scores[index]))
-            if network.readout.kind != "first_spike":
-                assert list(answer.spikes) == [result.totals[name][index] for name in network.order]
+        same_as_golden(link, network, inputs)
 
 
 @needs_netlists

@@ -10,7 +10,7 @@ from quant.ir import Network
 from sim import golden
 from sim.board import simulated_board
 from sim.tools import available
-from tests.links import small_network
+from tests.links import same_as_golden, small_network
 
 INPUTS = np.random.default_rng(5).integers(0, 2, (6, 3, 6))
 BEFORE, AFTER = small_network(), small_network(seed=16)
@@ -22,15 +22,6 @@ SIMULATORS = [
 
 def image_of(network: Network, storage: str = "ram"):
     return weight_image(plan_network(network, storage=storage))
-
-
-def assert_answers(link: Link, network: Network) -> None:
-    result = golden.run(network, INPUTS)
-    for index, sample in enumerate(INPUTS):
-        answer = link.run(sample)
-        assert list(answer.scores) == list(result.scores[index])
-        assert answer.answer == result.answers[index]
-        assert list(answer.spikes) == [result.totals[name][index] for name in network.order]
 
 
 def test_the_networks_of_these_tests_answer_differently():
@@ -48,7 +39,7 @@ def test_a_board_takes_other_weights(simulator, storage):
         assert link.info().loaded == (storage == "ram")
         if storage == "ram":
             link.check(BEFORE, weights=[image_of(BEFORE).crc])
-            assert_answers(link, BEFORE)
+            same_as_golden(link, BEFORE, INPUTS)
         else:
             with pytest.raises(LinkError, match=r"must be loaded first: see `spikeloom load`$"):
                 link.check(BEFORE)
@@ -57,6 +48,6 @@ def test_a_board_takes_other_weights(simulator, storage):
         for network in (AFTER, BEFORE):
             link.load(image_of(network, storage))
             link.check(network, board.build_hash, [image_of(network, storage).crc])
-            assert_answers(link, network)
+            same_as_golden(link, network, INPUTS)
         with pytest.raises(LinkError, match=r"must be those of small, of checksum [0-9a-f]{8}, not [0-9a-f]{8}: see"):
             link.check(AFTER, weights=[image_of(AFTER, storage).crc])
