@@ -37,11 +37,14 @@ class Design:
     network : Network
     board : str
     lanes : int
+    skips : bool
+        Whether sweeps skip what rests.
     """
 
     network: Network
     board: str
     lanes: int
+    skips: bool = False
 
 
 def designs() -> list[Design]:
@@ -54,6 +57,8 @@ def designs() -> list[Design]:
         Design(network=recipes["digits-klif"], board="ulx3s-85f", lanes=24),
         Design(network=maps(), board="icebreaker", lanes=6),
         Design(network=maps(), board="ulx3s-85f", lanes=12),
+        Design(network=maps(), board="icebreaker", lanes=4, skips=True),
+        Design(network=maps(), board="ulx3s-85f", lanes=6, skips=True),
     ]
 
 
@@ -100,7 +105,7 @@ def maps() -> Network:
 
 def pack(design: Design) -> tuple[Choice, dict[str, int]]:
     """Plan of a design with its estimate, and what synthesis and packing make of it; nothing is placed."""
-    plan = plan_build(design.network, design.board, lanes=design.lanes)
+    plan = plan_build(design.network, design.board, lanes=design.lanes, skips=design.skips)
     tools = find_tools(plan.board.tools)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -44,7 +44,8 @@ def designs(family: str) -> list[Design]:
     ]
     if family == "ecp5":
         chosen += [(recipes["digits-spide"], 8), (wide, 96), (maps(), 24)]
-    return [Design(network=network, board=board, lanes=lanes) for network, lanes in chosen]
+    whole = [Design(network=network, board=board, lanes=lanes) for network, lanes in chosen]
+    return [*whole, *(Design(network=maps(), board=board, lanes=lanes, skips=True) for lanes in (2, 12))]
 
 
 def fitted(family: str, amounts: list[Parts], cells: list[int]) -> dict[str, float]:

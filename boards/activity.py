@@ -1,24 +1,61 @@
 """Activity: how many events a network's samples bring, as the golden model counts them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hw.plan import CorePlan
+from hw.visits import stirred, visited_groups
 from quant.graph import INPUT
 from quant.ir import Network
 from sim import golden
 from sim.golden.inputs import Feed, checked
 
-__all__ = ["Activity", "assumed", "measured"]
+__all__ = ["Activity", "Trace", "assumed", "measured"]
 
 Numbers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 _BATCH = 50
+_TRACED_BATCH = 10
+_TRACED = 1 << 26
+"""Bits of spikes that are kept, sample by sample, to tell what rests: a hundred samples of most networks."""
 _SILENT = 10
 """Of so many neurons one fires in a step, where nobody has measured."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trace:
+    """Who fires and who changes in some samples, one by one.
+
+    Parameters
+    ----------
+    sent : mapping of str to array of bool, (B, T, N)
+        Events of each step and neuron, by population; of ``"input"`` what enters the cores.
+    stirs : mapping of str to array of bool, (B, T, N)
+        By population, neurons that fire in a step, or whose membrane or current changes.
+    running : array of bool, (B, T)
+        Whether the sample is still at work in the step.
+    """
+
+    sent: Mapping[str, Flags]
+    stirs: Mapping[str, Flags]
+    running: Flags
+    _found: dict[tuple[str, int], Numbers] = field(default_factory=dict, init=False)
+
+    def words(self, core: CorePlan) -> Numbers:
+        """Words that the sweeps of a core that skips visit in each step, added up over the samples, ``(T,)``."""
+        key = core.name, core.lanes
+        if key not in self._found:
+            wanted, closing = visited_groups(core, self.sent, self.stirs[core.name])
+            last = self.running & ~np.pad(self.running[:, 1:], ((0, 0), (0, 1)))
+            visited = np.where(last[:, :, np.newaxis], closing, wanted) & self.running[:, :, np.newaxis]
+            self._found[key] = visited.sum(axis=0)
+        return self._found[key] @ np.bincount(core.word_groups)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,17 +72,30 @@ class Activity:
         Samples that are still at work in the step.
     samples : int
         How many it was measured on; 0 if it is assumed.
+    trace : Trace, optional
+        Of the first of the samples.
     """
 
     events: Mapping[str, Numbers]
     values: int
     running: Numbers
     samples: int
+    trace: Trace | None = None
 
     @property
     def weight(self) -> int:
         """Samples that are added up."""
         return int(self.running[0])
+
+    def sweeps(self, core: CorePlan) -> NDArray[np.float64]:
+        """Cycles of the sweeps of a core in each step, added up over the samples, ``(T,)``.
+
+        Sweeps that skip are whole where there is no trace to tell what they visit.
+        """
+        if not core.skips or self.trace is None:
+            return core.sweeps * self.running.astype(float)
+        of_all = self.weight / len(self.trace.running)
+        return np.asarray(self.trace.words(core) * of_all + core.lead * self.running, float)
 
     @property
     def origin(self) -> str:
@@ -65,28 +115,61 @@ def measured(network: Network, inputs: NDArray[Any], *, early_stop: bool = True)
         With readout ``first_spike``, a sample ends soon after the step of its first output spike.
     """
     values = checked(network, inputs)
-    events = {
-        name: np.zeros((network.steps, int(np.prod(network.shape_of(name)))), np.int64)
-        for name in (INPUT, *network.order)
-    }
-    running = np.zeros(network.steps, np.int64)
+    names, steps = (INPUT, *network.order), network.steps
+    sizes = {name: int(np.prod(network.shape_of(name))) for name in names}
+    events = {name: np.zeros((steps, sizes[name]), np.int64) for name in names}
+    running = np.zeros(steps, np.int64)
+    traced = min(len(values), max(1, _TRACED // (steps * sum(sizes.values()))))
+    sent, stirs = ({name: np.zeros((traced, steps, sizes[name]), bool) for name in names} for _ in range(2))
+    runs = np.zeros((traced, steps), bool)
+    for batch in _batches(len(values), traced):
+        states = ("membranes", "currents") if batch.start < traced else ()
+        result = golden.run(network, values[batch], record=("spikes", *states))
+        fires = {name: found != 0 for name, found in result.spikes.items()}
+        fires[INPUT] = _entering(network, values[batch])
+        runs_here = _running(network, fires, early_stop)
+        span = runs_here.shape[1]
+        running[:span] += runs_here.sum(axis=0)
+        for name, found in fires.items():
+            events[name][: found.shape[1]] += (found & runs_here[:, : found.shape[1], np.newaxis]).sum(axis=0)
+        if states:
+            runs[batch, :span] = runs_here
+            for name, found in fires.items():
+                sent[name][batch, : found.shape[1]] = found
+            for name in network.order:
+                kept = result.membranes, result.currents
+                stirs[name][batch, :span] = stirred(network[name], fires[name], kept)
+    return Activity(
+        events=events,
+        values=int(np.count_nonzero(values)),
+        running=running,
+        samples=len(values),
+        trace=Trace(sent=sent, stirs=stirs, running=runs),
+    )
+
+
+def _batches(samples: int, traced: int) -> list[slice]:
+    """Those that are traced first, fewer at a time, for their membranes take memory."""
+    ends = [*range(0, traced, _TRACED_BATCH), *range(traced, samples, _BATCH), samples]
+    return [slice(first, last) for first, last in pairwise(ends)]
+
+
+def _entering(network: Network, values: NDArray[Any]) -> Flags:
+    """Input values that enter the cores, ``(B, T, N)``; of a constant current, in the first step."""
+    steps = values.shape[1] if network.input.kind == "events" else network.steps
+    block = Feed(network.input, values, steps).block(slice(None), slice(0, steps))
+    return np.asarray(np.moveaxis(block, 0, 1) != 0)
+
+
+def _running(network: Network, fires: Mapping[str, Flags], early_stop: bool) -> Flags:
+    """Whether samples are still at work, ``(B, T)``."""
+    fired = fires[network.readout.population].any(axis=2)
+    runs = np.ones_like(fired)
     # When the readout has decided, the first cores are at work on later steps, which go through too.
     ahead = max(2, len(network.order))
-    stops = early_stop and network.readout.kind == "first_spike" and ahead < network.steps
-    for first in range(0, len(values), _BATCH):
-        batch = values[first : first + _BATCH]
-        steps = batch.shape[1] if network.input.kind == "events" else network.steps
-        spikes = golden.run(network, batch, record=("spikes",)).spikes
-        runs = np.ones((len(batch), steps), bool)
-        if stops:
-            fired = (spikes[network.readout.population] != 0).any(axis=2)
-            runs[:, ahead:] = ~np.logical_or.accumulate(fired, axis=1)[:, :-ahead]
-        running[:steps] += runs.sum(axis=0)
-        for name, found in spikes.items():
-            events[name][:steps] += ((found != 0) & runs[:, :, np.newaxis]).sum(axis=0)
-        entering = Feed(network.input, batch, steps).block(slice(None), slice(0, steps)) != 0
-        events[INPUT][: len(entering)] += (entering & runs.T[: len(entering), :, np.newaxis]).sum(axis=1)
-    return Activity(events=events, values=int(np.count_nonzero(values)), running=running, samples=len(values))
+    if early_stop and network.readout.kind == "first_spike" and ahead < network.steps:
+        runs[:, ahead:] = ~np.logical_or.accumulate(fired, axis=1)[:, :-ahead]
+    return runs
 
 
 def assumed(network: Network) -> Activity:

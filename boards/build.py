@@ -202,7 +202,7 @@ def plan_build(
     lanes: Lanes = None,
     early_stop: bool = True,
     storage: str | Mapping[str, str] = "rom",
-    skips: bool = False,
+    skips: bool | None = None,
     clock_hz: float | None = None,
     baud: int = DEFAULT_BAUD,
     seed: int = 1,

@@ -29,6 +29,7 @@ COSTS: Mapping[str, Mapping[str, float]] = MappingProxyType(
                 "ram_bits": 1.889,
                 "rom_bits": 0.041,
                 "encoder_bits": 4.992,
+                "groups": 10.8,
             }
         ),
         "ecp5": MappingProxyType(
@@ -48,6 +49,7 @@ COSTS: Mapping[str, Mapping[str, float]] = MappingProxyType(
                 "ram_bits": 0.806,
                 "rom_bits": 0.012,
                 "encoder_bits": 5.242,
+                "groups": 10.8,
                 "tables": 5.133,
             }
         ),

@@ -33,6 +33,8 @@ _LINK_QUEUE = (9, 256)
 _COUNTER_BITS = 32
 # Of an operation of a core: of a sweep, of the last step, mute.
 _FLAGS = 3
+# From the read of a membrane to its write.
+_SWEEP_STAGES = 5
 # Bits of an operand of one of ECP5's multipliers, at most.
 _DSP_OPERAND = 18
 
@@ -128,6 +130,8 @@ def core_parts(core: CorePlan, family: str) -> Parts:
         found += _port(port, core, family)
     if core.multiplies:
         found += _products(core, family)
+    if core.skips:
+        found += _visits(core)
     word = core.units * (1 + (core.sends.width if core.sends != Range(0, 1) else 0)) + _place_bits(core) + 2
     found += _queue(family, width=word, depth=QUEUE_DEPTH)
     found["serial_bits"] += word + BeatLayout(core.shape, core.sends).size
@@ -154,6 +158,19 @@ def _control(core: CorePlan) -> Parts:
     words += 0 if core.whole_rows else 2 * (_bits(core.banks) + _bits(core.rows))
     words += 0 if core.word_tiling.places == 1 else _place_bits(core)
     return Counter(core=1, control_bits=stages + 3 * issued + 2 * words + 4 * core.banks)
+
+
+def _visits(core: CorePlan) -> Parts:
+    """Groups of rows, what goes through the stages beside their words, and what tells whether neurons change."""
+    bounds, second = core.bounds, _second_order(core)
+    stages, group = core.depth + _SWEEP_STAGES + second, _bits(core.groups)
+    state = core.units * (bounds.state.width + (bounds.current.width if second else 0))
+    return Counter(
+        groups=core.groups,
+        control_bits=stages * (1 + group),
+        kept_bits=(_SWEEP_STAGES + second) * state,
+        neuron_bits=state // 2,
+    )
 
 
 def _second_order(core: CorePlan) -> bool:

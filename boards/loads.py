@@ -70,7 +70,7 @@ def core_load(core: CorePlan, activity: Activity) -> Load:
     rows, weight = _rows(core, activity), activity.weight
     ticks = int(activity.running.sum())
     idle = int(np.maximum(core.cooldown * activity.running - rows, 0).sum())
-    added, swept = int(rows.sum()), core.sweeps * (weight if core.at_end else ticks)
+    added, swept = int(rows.sum()), core.sweeps * weight if core.at_end else float(activity.sweeps(core).sum())
     if core.aside:
         # A tick takes a cycle; of a sweep, and what it waits for, only what is longer than the next step's rows.
         added += ticks
@@ -164,6 +164,7 @@ class _Flow:
             for port in core.ports
         ]
         self.sends = _sent(core, activity) / per
+        self.sweeps = np.full(len(self.share), core.sweeps) if core.at_end else activity.sweeps(core) / per
         self.through = _PIPELINE + core.multiplies + (core.population.current_decay is not None)
         self.free = self.left = self.swept = 0.0
         self.begins = self.ends = np.zeros(len(self.share))
@@ -183,12 +184,11 @@ class _Flow:
         if core.at_end and step < len(self.share) - 1:
             self.free = self.ends[step] = at
             return
-        sweeps = core.sweeps * (1 if core.at_end else share)
         begin = max(at, self.swept + core.cooldown * share)
-        self.free = self.swept = begin + sweeps
+        self.free = self.swept = begin + self.sweeps[step]
         if core.aside:
             self.free = begin + share
-        self.begins[step] = begin + self.through * share
+        self.begins[step] = begin + (self.through + core.lead) * share
         sent = max(self.begins[step], self.left) + self.sends[step]
         self.left = self.ends[step] = max(self.swept + self.through * share, sent) + share
 

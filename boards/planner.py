@@ -1,7 +1,7 @@
 """Planner: how many lanes each core gets, from what fires and from what the chip has."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hw.lanes import Lanes
 from hw.plan import MAX_UNITS, CorePlan, NetworkPlan, plan_network
@@ -11,25 +11,23 @@ from quant.graph import INPUT
 from quant.ir import Network
 
 from .activity import Activity
-from .board import BOARDS, Board
+from .board import Board
 from .choice import Choice, overlaps
 from .estimate import Estimate, Parts, core_parts, shared_parts, total
 from .loads import Load, core_load, interval, latency, loads
+from .shortage import misfit, shortage
 from .usage import FitError
 
-__all__ = ["DSP_SHARE", "LOGIC_SHARE", "Choice", "TargetError", "choose"]
-
-#: Share of a chip's logic that is planned with: what is fuller is hard to place, and slow.
-LOGIC_SHARE: Mapping[str, float] = {"ice40": 0.9, "ecp5": 0.85}
-
-#: Likewise of its multipliers: they stand all over an ECP5, and what goes to all of them is slow.
-DSP_SHARE: Mapping[str, float] = {"ice40": 1.0, "ecp5": 0.45}
+__all__ = ["Choice", "TargetError", "choose"]
 
 #: Widths that are tried at once: one may fill block RAMs better than a narrower.
 _NEAR = 12
 
 #: Share of the latency that more lanes must save where the throughput gains nothing.
 _WORTH = 0.01
+
+#: Share of a core's cycles that sweeps must save by skipping: other samples may have more events.
+_SKIPPING_WORTH = 0.1
 
 
 class TargetError(FitError):
@@ -47,13 +45,13 @@ def choose(
     smallest: bool = False,
     early_stop: bool = True,
     storage: str | Mapping[str, str] = "rom",
-    skips: bool = False,
+    skips: bool | None = None,
 ) -> Choice:
     """Lanes of every core: those of the highest throughput that fits, by the estimate.
 
     It begins with a lane and a neuron unit a core. The core that limits the throughput gets the next lanes that save it
-    a row, or twice the units, whichever saves more cycles for its logic, until nothing is gained or nothing more fits.
-    Then others get more, as long as a sample alone is answered sooner.
+    a row, or twice the units, or sweeps that skip what rests, whichever saves most cycles for its logic, until nothing
+    is gained or nothing more fits. Then others get more, as long as a sample alone is answered sooner.
 
     Parameters
     ----------
@@ -70,8 +68,9 @@ def choose(
         One lane a core.
     early_stop, storage
         See :func:`hw.plan.plan_network`. On a chip with SPRAM, weights that have no room in block RAM go there.
-    skips : bool
-        Likewise. Cycles and logic are still those of whole sweeps.
+    skips : bool, optional
+        Whether sweeps skip what rests, of all cores. Default: where that saves a tenth of a core's cycles, by the trace
+        of the activity; but not of cores whose lanes are given.
 
     Raises
     ------
@@ -93,6 +92,7 @@ def choose(
     first = search.trial(
         {**dict.fromkeys(free, 1), **given},
         {**dict.fromkeys(free, 1), **dict.fromkeys(given, MAX_UNITS), **of_units},
+        dict.fromkeys(names, bool(skips)),
     )
     if first.short and free:
         packed = search.packed(first, free)
@@ -102,7 +102,7 @@ def choose(
     if not free:
         return search.choice(first, "lanes are as they were given")
     if first.short:
-        raise FitError(_misfit(search, first))
+        raise FitError(misfit(first.plan, board, first.short))
     if smallest:
         return search.choice(first, "the smallest was asked for")
     if target_cycles is not None:
@@ -112,10 +112,11 @@ def choose(
 
 @dataclass(frozen=True, kw_only=True)
 class _Trial:
-    """Lanes and units, what they make, and what the board has too little of for that, in words."""
+    """Lanes, units and skips, what they make, and what the board has too little of for that, in words."""
 
     lanes: Mapping[str, int]
     units: Mapping[str, int]
+    skips: Mapping[str, bool]
     plan: NetworkPlan
     interval: float
     latency: float
@@ -134,7 +135,7 @@ class _Search:
         *,
         early_stop: bool,
         storage: str | Mapping[str, str],
-        skips: bool,
+        skips: bool | None,
     ):
         self.network = network
         self.board = board
@@ -142,10 +143,15 @@ class _Search:
         self.early_stop = early_stop
         self.storage = storage
         self.skips = skips
-        self._parts: dict[tuple[str, int, int, str], Parts] = {}
+        self._parts: dict[tuple[str, int, int, bool, str], Parts] = {}
 
-    def plan(self, lanes: int | Mapping[str, int], units: Mapping[str, int] | None = None) -> NetworkPlan:
-        """Plan with these lanes and units."""
+    def plan(
+        self,
+        lanes: int | Mapping[str, int],
+        units: Mapping[str, int] | None = None,
+        skips: bool | Mapping[str, bool] = False,
+    ) -> NetworkPlan:
+        """Plan with these lanes, units and skips."""
         return plan_network(
             self.network,
             lanes=lanes,
@@ -153,24 +159,25 @@ class _Search:
             overlap=overlaps(self.board.name),
             early_stop=self.early_stop,
             storage=self.storage,
-            skips=self.skips,
+            skips=skips,
             block_ram=BLOCK_RAMS[self.board.family],
         )
 
     def parts(self, core: CorePlan) -> Parts:
         """What a core is made of."""
-        key = core.name, core.lanes, core.units, core.ports[0].storage
+        key = core.name, core.lanes, core.units, core.skips, core.ports[0].storage
         if key not in self._parts:
             self._parts[key] = core_parts(core, self.board.family)
         return self._parts[key]
 
-    def trial(self, lanes: Mapping[str, int], units: Mapping[str, int]) -> _Trial:
-        """What comes of lanes and units."""
-        plan, family = self.plan(lanes, units), self.board.family
+    def trial(self, lanes: Mapping[str, int], units: Mapping[str, int], skips: Mapping[str, bool]) -> _Trial:
+        """What comes of lanes, units and skips."""
+        plan, family = self.plan(lanes, units, skips), self.board.family
         expected = total([shared_parts(plan, family), *(self.parts(core) for core in plan.cores)], family)
         return _Trial(
             lanes=lanes,
             units=units,
+            skips=skips,
             plan=plan,
             interval=interval(plan, self.activity),
             latency=latency(plan, self.activity),
@@ -184,7 +191,7 @@ class _Search:
         for core in first.plan.cores:
             if core.name in free:
                 lanes[core.name] = self._best(first, core, lambda made: self.parts(made)["block_rams"])
-        return self.trial(lanes, first.units)
+        return self.trial(lanes, first.units, first.skips)
 
     def with_sprams(self, first: _Trial, free: list[str]) -> _Trial:
         """The trial in which the weights of cores lie in SPRAM, those of the most block RAMs first, until it fits."""
@@ -197,7 +204,7 @@ class _Search:
             self.storage, lanes = storage | {core.name: "spram"}, dict(trial.lanes)
             if core.name in free:
                 lanes[core.name] = self._best(trial, core, lambda made: self.parts(made)["sprams"])
-            other = self.trial(lanes, trial.units)
+            other = self.trial(lanes, trial.units, trial.skips)
             if other.plan.sprams > self.board.sprams:
                 continue
             trial, storage = other, self.storage
@@ -210,7 +217,7 @@ class _Search:
         """Lanes with which a core costs least; of those, the fewest."""
 
         def made(lanes: int) -> CorePlan:
-            plan = self.plan({**trial.lanes, core.name: lanes}, trial.units)
+            plan = self.plan({**trial.lanes, core.name: lanes}, trial.units, trial.skips)
             return next(item for item in plan.cores if item.name == core.name)
 
         return min([1, *_widths(core.shape[0], 1)], key=lambda lanes: (cost(made(lanes)), lanes))
@@ -288,7 +295,7 @@ class _Search:
         return max(found, key=lambda item: item[0])[1] if found else None, reason
 
     def _tried(self, trial: _Trial, load: Load, free: list[str]) -> tuple[list[tuple[float, _Trial]], str]:
-        """Trials with more lanes or units for a core, and less work, and what each saves for its logic; or why none."""
+        """Trials with more for a core, and less work, and what each saves for its logic; or why none."""
         core = next((core for core in trial.plan.cores if core.name == load.name), None)
         if core is None:
             what = "its events enter" if load.name == INPUT else "events and scores leave"
@@ -299,27 +306,37 @@ class _Search:
             return [], f"{core.name} takes longest, and its lanes were given"
         shortages: list[str] = []
         found: list[tuple[float, _Trial]] = []
-        for lanes, units in self._options(core, trial):
-            wider = self.trial({**trial.lanes, core.name: lanes}, {**trial.units, core.name: units})
-            made = next(item for item in wider.plan.cores if item.name == core.name)
-            if (made.rows, made.sweeps) == (core.rows, core.sweeps) or (lanes > core.lanes and found):
-                continue
-            if wider.short:
-                what = f"{made.lanes} lanes" if lanes > core.lanes else f"{made.units} neuron units"
-                shortages.append(f"{core.name} takes longest, and with {what} there are {wider.short}")
+        for lanes, units, skips in self._options(core, trial):
+            more = self.trial(
+                {**trial.lanes, core.name: lanes}, {**trial.units, core.name: units}, {**trial.skips, core.name: skips}
+            )
+            made = next(item for item in more.plan.cores if item.name == core.name)
+            same = (made.rows, made.sweeps, made.skips) == (core.rows, core.sweeps, core.skips)
+            if same or (lanes > core.lanes and found):
                 continue
             saved = load.cycles - core_load(made, self.activity).cycles
-            found.append((saved / max(1, wider.expected.logic_cells - trial.expected.logic_cells), wider))
+            if skips != trial.skips[core.name] and saved < _SKIPPING_WORTH * load.cycles:
+                continue
+            if more.short:
+                what = f"{made.lanes} lanes" if lanes > core.lanes else f"{made.units} neuron units"
+                what = what if made.skips == core.skips else "sweeps that skip"
+                shortages.append(f"{core.name} takes longest, and with {what} there are {more.short}")
+                continue
+            found.append((saved / max(1, more.expected.logic_cells - trial.expected.logic_cells), more))
         if found:
             return found, ""
         full = f"{core.name} takes longest, and has a lane for every channel of a place"
         return [], shortages[0] if shortages else full
 
-    def _options(self, core: CorePlan, trial: _Trial) -> list[tuple[int, int]]:
-        """Lanes and units to try: more lanes, the fewest first; then, the last, twice the units."""
-        lanes, units = trial.lanes[core.name], trial.units[core.name]
-        wider = [(width, units) for width in _widths(core.shape[0], lanes)[:_NEAR]]
-        return [*wider, (core.lanes, 2 * core.units)] if units < MAX_UNITS else wider
+    def _options(self, core: CorePlan, trial: _Trial) -> list[tuple[int, int, bool]]:
+        """Lanes, units and skips to try: more lanes, the fewest first; then twice the units, or other sweeps."""
+        lanes, units, skips = trial.lanes[core.name], trial.units[core.name], trial.skips[core.name]
+        found = [(width, units, skips) for width in _widths(core.shape[0], lanes)[:_NEAR]]
+        if units < MAX_UNITS:
+            found.append((core.lanes, 2 * core.units, skips))
+        if self.skips is None:
+            found.append((core.lanes, core.units, not skips))
+        return found
 
 
 def _looped(plan: NetworkPlan) -> list[str]:
@@ -347,63 +364,3 @@ def _widths(channels: int, wanted: int) -> list[int]:
     rows = {-(-channels // rows) for rows in range(1, channels + 1)}
     units = {1 << bit for bit in range(channels.bit_length())}
     return sorted(width for width in rows | units if width > wanted)
-
-
-def shortage(expected: Estimate, board: Board) -> str:
-    """What a board has too little of, in words; empty if nothing is."""
-    logic, share = int(board.logic_cells * LOGIC_SHARE[board.family]), DSP_SHARE[board.family]
-    what = [
-        f"{needed - there:,} {name} too few ({needed:,} of {there:,}{of})"
-        for name, needed, there, of in (
-            ("logic cells", expected.logic_cells, logic, f", {LOGIC_SHARE[board.family]:.0%} of the chip's"),
-            ("block RAMs", expected.block_rams, board.block_rams, ""),
-            ("DSPs", expected.dsps, int(board.dsps * share), "" if share == 1 else f", {share:.0%} of the chip's"),
-            ("SPRAMs", expected.sprams, board.sprams, ""),
-        )
-        if needed > there
-    ]
-    return " and ".join(what)
-
-
-def _misfit(search: _Search, trial: _Trial) -> str:
-    """Why a network does not fit, and what would make it fit, tried."""
-    board, plan = search.board, trial.plan
-    ways = [_narrower(plan, board), _elsewhere(plan)]
-    helps = (
-        " or ".join(way for way in ways if way) or "fewer neurons would help; no board that is known is large enough"
-    )
-    return (
-        f"Network {search.network.name} does not fit {board.title}, whatever its lanes: {trial.short}, by the "
-        f"estimate; {helps}"
-    )
-
-
-def _narrower(plan: NetworkPlan, board: Board) -> str:
-    """Widest weights that would fit, in words."""
-    widest = max(port.weight_bits for core in plan.cores for port in core.ports)
-    for bits in range(widest - 1, 1, -1):
-        if not _short(plan, board, most_bits=bits):
-            return f"{bits} weight bits would fit"
-    return ""
-
-
-def _elsewhere(plan: NetworkPlan) -> str:
-    """The first board that would do, in words."""
-    return next((f"board {board.name} would do" for board in BOARDS.values() if not _short(plan, board)), "")
-
-
-def _short(plan: NetworkPlan, board: Board, most_bits: int | None = None) -> str:
-    """What a board has too little of for a plan, perhaps with narrower weights."""
-    cores = []
-    for core in plan.cores:
-        ports = [
-            replace(
-                port,
-                block_ram=BLOCK_RAMS[board.family],
-                weight_bits=port.weight_bits if most_bits is None else min(port.weight_bits, most_bits),
-            )
-            for port in core.ports
-        ]
-        cores.append(replace(core, ports=tuple(ports)))
-    parts = [shared_parts(plan, board.family), *(core_parts(core, board.family) for core in cores)]
-    return shortage(total(parts, board.family), board)

@@ -12,13 +12,15 @@ from quant.ranges import Bounds, Range
 from .layout import Tiling
 from .port import BINARY, PortPlan
 
-__all__ = ["MOST_GROUPS", "QUEUE_DEPTH", "REGISTER_ROWS", "STATE_DISTANCE", "CorePlan"]
+__all__ = ["LEAD", "MOST_GROUPS", "QUEUE_DEPTH", "REGISTER_ROWS", "STATE_DISTANCE", "CorePlan"]
 
 QUEUE_DEPTH = 16
 STATE_DISTANCE = 7
 """Cycles from the read of a membrane to the first in which it may be read again; one more of second order."""
 REGISTER_ROWS = 2
 """Up to so many rows of sums are registers: a memory's read and write would not fit between two uses of a row."""
+LEAD = 3
+"""Cycles of a sweep that skips before its first word: that in which it begins, and two to find its first group."""
 MOST_GROUPS = 64
 """Groups of rows that a sweep visits or skips: each takes four registers."""
 
@@ -188,6 +190,11 @@ class CorePlan:
     def skip_groups(self) -> int:
         """Groups of a sweep that skips; 0 of one that does not."""
         return self.groups if self.skips else 0
+
+    @property
+    def lead(self) -> int:
+        """Cycles of a sweep before that of its first word."""
+        return LEAD if self.skips else 0
 
     @property
     def cooldown(self) -> int:

@@ -15,7 +15,7 @@ from .encoder import ENCODER_QUEUE, PixelTiling
 from .flow import Flags, Numbers, Offer, PortFlow, SerialiserFlow
 from .layout import Fields
 from .plan import QUEUE_DEPTH, CorePlan, NetworkPlan
-from .visits import LEAD, visited_words
+from .visits import stirred, visited_groups
 
 __all__ = ["predict_cycles"]
 
@@ -68,7 +68,7 @@ def predict_cycles(
             core,
             sent[core.name],
             paced=_paced(core),
-            visited=visited_words(core, sent, states) if core.skips else None,
+            visited=_visited(core, sent, states) if core.skips else None,
         )
         for core in plan.cores
     ]
@@ -108,6 +108,12 @@ def predict_cycles(
         decided |= later
         cycle += 1
     return ended + SEND + plan.readout.classes - begun + 1
+
+
+def _visited(core: CorePlan, sent: Mapping[str, Flags], states: Sequence[Mapping[str, NDArray[Any]]]) -> Flags:
+    """Words that each sweep goes through, if its step is not the sample's last, and if it is: ``(2, B, T, words)``."""
+    stirs = stirred(core.population, sent[core.name], states)
+    return visited_groups(core, sent, stirs)[..., core.word_groups]
 
 
 def _paced(core: CorePlan) -> bool:
@@ -302,7 +308,7 @@ class _Core:
             self.sweeping = self.over | (self.sweeping & ~self.done)
         if self.plan.skips:
             self.sweeping = self.begins | (self.sweeping & ~self.done)
-            self.lead = np.where(self.begins, LEAD, np.maximum(self.lead - 1, 0))
+            self.lead = np.where(self.begins, self.plan.lead - 1, np.maximum(self.lead - 1, 0))
         self.step += self.done
         self.cooldown = np.where(self.done, self.plan.cooldown, np.maximum(self.cooldown - 1, 0))
         self.index = np.where(self.done, 0, self.index + self.sweep)

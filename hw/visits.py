@@ -9,13 +9,14 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
+from quant.ir import Population
+
 from .core_plan import CorePlan
 from .rest import rests
 
-__all__ = ["LEAD", "Visits", "restless", "visited_words"]
+__all__ = ["Visits", "restless", "stirred", "visited_groups"]
 
-LEAD = 2
-"""Cycles between the one in which a sweep begins and that of its first word."""
+Flags = NDArray[np.bool_]
 
 
 def restless(plan: CorePlan) -> list[bool]:
@@ -24,37 +25,53 @@ def restless(plan: CorePlan) -> list[bool]:
     return [not calm[plan.word_groups == group].all() for group in range(plan.groups)]
 
 
-def visited_words(
-    plan: CorePlan, sent: Mapping[str, NDArray[np.bool_]], states: Sequence[Mapping[str, NDArray[Any]]]
-) -> NDArray[np.bool_]:
-    """Words that each sweep goes through, if its step is not the sample's last, and if it is: ``(2, B, T, words)``.
+def stirred(population: Population, fires: Flags, states: Sequence[Mapping[str, NDArray[Any]]]) -> Flags:
+    """Who fires in a step, or changes, ``(B, T, N)``.
+
+    Parameters
+    ----------
+    population : Population
+    fires : array of bool, (B, T, N)
+    states : sequence of dict of str to array, (B, T, N)
+        Membranes and currents after each step.
+    """
+    stirs = fires.copy()
+    for kind, start in zip(states, (population.initial, 0), strict=True):
+        if population.name in kind:
+            after = np.asarray(kind[population.name])
+            stirs[:, 1:] |= after[:, 1:] != after[:, :-1]
+            stirs[:, 0] |= after[:, 0] != population.per_neuron(start)
+    return stirs
+
+
+def visited_groups(plan: CorePlan, sent: Mapping[str, Flags], stirs: Flags) -> Flags:
+    """Groups that each sweep goes through, if its step is not the sample's last, and if it is: ``(2, B, T, groups)``.
 
     Parameters
     ----------
     plan : CorePlan
     sent : dict of str to array of bool, (B, T, N)
         Events of every source in each step.
-    states : sequence of dict of str to array, (B, T, N)
-        Membranes and currents after each step.
+    stirs : array of bool, (B, T, N)
+        As of :func:`stirred`.
     """
-    neurons, groups = plan.word_tiling.neurons, plan.word_groups
-    stirs = sent[plan.name].copy()
-    for kind, start in zip(states, (plan.population.initial, 0), strict=True):
-        if plan.name in kind:
-            after = np.asarray(kind[plan.name])
-            before = np.broadcast_to(plan.population.per_neuron(start), after[:, :1].shape)
-            stirs |= after != np.concatenate([before, after[:, :-1]], axis=1)
     touched = np.zeros((*stirs.shape[:2], plan.groups), bool)
     for port in plan.ports:
-        heard = sent[port.source].astype(np.int64) @ port.geometry.reaches(plan.group_rows) > 0
+        # In floating point, which is exact for so few, a product is many times as fast.
+        reaches = port.geometry.reaches(plan.group_rows).astype(np.float32)
+        heard = sent[port.source].astype(np.float32) @ reaches > 0
         touched[:, int(port.delayed) :] |= heard[:, : heard.shape[1] - int(port.delayed)]
-    by_word = np.asarray((stirs[:, :, np.maximum(neurons, 0)] & (neurons >= 0)).any(axis=3))
-    awake = touched | np.stack([by_word[:, :, groups == group].any(axis=2) for group in range(plan.groups)], axis=2)
+    group = np.empty(stirs.shape[2], np.int64)
+    neurons = plan.word_tiling.neurons
+    group[neurons[neurons >= 0]] = np.broadcast_to(plan.word_groups[:, np.newaxis], neurons.shape)[neurons >= 0]
+    order = np.argsort(group, kind="stable")
+    first = np.searchsorted(group[order], np.arange(plan.groups))
+    awake = touched | np.logical_or.reduceat(stirs[:, :, order], first, axis=2)
     start = np.broadcast_to(restless(plan), awake[:, :1].shape)
     wanted = touched | np.concatenate([start, awake[:, :-1]], axis=1)
     wanted[:, :, -1] = True
     closing = np.logical_or.accumulate(wanted, axis=1) | any(port.held for port in plan.ports)
-    return np.stack([wanted, closing])[..., groups]
+    return np.stack([wanted, closing])
 
 
 class Visits(wiring.Component):
@@ -71,7 +88,7 @@ class Visits(wiring.Component):
     * in the first step, if a neuron of it does not rest at its initial state (:func:`hw.rest.rests`);
     * if it is the last one, which carries the tick.
 
-    A sweep's first word can be taken :data:`LEAD` cycles after the one of its ``begin``, then a word a cycle.
+    A sweep's first word can be taken :data:`hw.core_plan.LEAD` cycles after that of its ``begin``, then a word a cycle.
 
     Parameters
     ----------

@@ -35,7 +35,11 @@ SpramText = Annotated[
     str | None, typer.Option("--spram", help="Weights of these populations in SPRAM: hidden,out. They must be loaded.")
 ]
 SkipResting = Annotated[
-    bool, typer.Option("--skip-resting", help="Sweeps skip neurons that rest: for maps with few events.")
+    bool | None,
+    typer.Option(
+        "--skip-resting/--no-skip-resting",
+        help="Sweeps skip neurons that rest: for maps with few events. Default: with a board, as the planner chooses.",
+    ),
 ]
 
 _UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
@@ -50,7 +54,7 @@ class PlanOptions:
     target_latency: TargetLatency = None
     reloadable: Reloadable = False
     spram: SpramText = None
-    skip_resting: SkipResting = False
+    skip_resting: SkipResting = None
 
 
 def planning(command: Callable[..., None]) -> Callable[..., None]:
@@ -105,8 +109,7 @@ def plan_for(
             early_stop=early_stop,
             data=data,
         )
-    if wanted.skip_resting:
-        _tell_skips(choice.plan, screen)
+    _tell_skips(choice.plan, screen, wanted)
     lanes_found = ", ".join(f"{core.name} {core.lanes}" for core in choice.plan.cores)
     screen.say(f"Lanes: {lanes_found}; {choice.interval:,.0f} cycles between samples: {choice.reason}")
     return choice
@@ -132,21 +135,21 @@ def design_options(
     for flag, given in (("smallest", wanted.smallest), ("target-latency", wanted.target_latency is not None)):
         if given:
             raise UsageError(f"Plan must be for a board, with --board, to take --{flag}")
-    found = {"lanes": lanes_of(wanted.lanes), "storage": storage, "skips": wanted.skip_resting}
+    found = {"lanes": lanes_of(wanted.lanes), "storage": storage, "skips": bool(wanted.skip_resting)}
     options: dict[str, Any] = {**found, "early_stop": early_stop}
     if wanted.skip_resting:
         from hw.plan import plan_network
 
-        _tell_skips(plan_network(network, **options), screen)
+        _tell_skips(plan_network(network, **options), screen, wanted)
     return options, None
 
 
-def _tell_skips(plan: "NetworkPlan", screen: Screen) -> None:
-    """Say which sweeps skip."""
+def _tell_skips(plan: "NetworkPlan", screen: Screen, wanted: PlanOptions) -> None:
+    """Say which sweeps skip, if there are any or they were asked for."""
     names = [core.name for core in plan.cores if core.skips]
     if names:
         screen.say(f"Sweeps that skip: {', '.join(names)}")
-    else:
+    elif wanted.skip_resting:
         screen.say(
             "Sweeps that skip: none; each core has one row, sets its sums aside, shows its membranes, or sweeps once a "
             "sample. Fewer lanes make more rows"

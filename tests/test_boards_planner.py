@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 
 from boards import planner
+from boards import shortage as shortages
 from boards.activity import Activity, assumed
 from boards.board import BOARDS
 from boards.estimate import Estimate, estimate
-from boards.planner import LOGIC_SHARE, TargetError, choose, shortage
+from boards.planner import TargetError, choose
+from boards.shortage import LOGIC_SHARE, shortage
 from boards.usage import FitError
 from hw.plan import plan_network
 from hw.port import BLOCK_RAMS
@@ -266,7 +268,7 @@ def test_a_network_that_fits_nowhere():
 
 
 def test_all_that_is_short_is_told(monkeypatch):
-    monkeypatch.setattr(planner, "LOGIC_SHARE", {"ice40": 0.5})
+    monkeypatch.setattr(shortages, "LOGIC_SHARE", {"ice40": 0.5})
     full = Estimate(logic_cells=2640, block_rams=30, dsps=8)
     assert shortage(full, ICEBREAKER) == ""
     assert (

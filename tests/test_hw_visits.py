@@ -13,6 +13,7 @@ from hw.core import Core
 from hw.cycles import predict_cycles
 from hw.design import generate
 from hw.rest import rests
+from hw.visits import stirred, visited_groups
 from quant.errors import NetworkError
 from quant.ir import Connection, Decay, Input, Network, Readout
 from sim import golden
@@ -43,7 +44,7 @@ def sample(steps, *events):
 
 
 def visits(core, *samples):
-    """Words that each step visits; it must send what the equation says."""
+    """Words that each step visits, which must be predicted; it must send what the equation says."""
     dut, found = Core(core), [[]]
     sent = expected(core, [[values] for values in samples])
     source = Source(port=dut.i0, payloads=payloads(beats(core.ports[0], samples)))
@@ -59,7 +60,30 @@ def visits(core, *samples):
 
     simulate(dut, source.run, sink.run, background=[watch])
     assert [(0, 0, *beat[2:]) if beat[2] else beat for beat in sink.received] == sent
+    assert predicted(core, samples) == found[:-1]
     return found[:-1]
+
+
+def predicted(core, samples):
+    """Words that each step visits, by what the golden model shows of every sample."""
+    (port,), found = core.ports, []
+    for values in samples:
+        network = Network(
+            name="visits",
+            steps=len(values),
+            input=Input(shape=port.geometry.source, kind="current" if port.held else "events"),
+            populations=(core.population,),
+            connections=(port.connection,),
+            readout=Readout(population=core.name),
+        )
+        inputs = values[:1] if port.held else values[np.newaxis]
+        shown = golden.run(network, inputs, record=("spikes", "membranes", "currents"))
+        sent = {"input": (values != 0)[np.newaxis] & ((not port.held) | (np.arange(len(values)) == 0))[:, np.newaxis]}
+        sent[core.name] = shown.spikes[core.name] != 0
+        stirs = stirred(core.population, sent[core.name], (shown.membranes, shown.currents))
+        (wanted,), (closing,) = visited_groups(core, sent, stirs)[..., core.word_groups]
+        found += [np.flatnonzero(words).tolist() for words in (*wanted[:-1], closing[-1])]
+    return found
 
 
 def test_what_no_event_reaches_is_skipped():

@@ -21,7 +21,6 @@ def test_a_command_is_given_what_its_options_say():
         **dict.fromkeys(OPTIONS),
         "smallest": True,
         "reloadable": False,
-        "skip_resting": False,
         "lanes": "hidden=3",
     }
     planning(command)(model="a", early_stop=False, **values)
