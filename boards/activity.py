@@ -26,6 +26,7 @@ _TRACED = 1 << 26
 """Bits of spikes that are kept, sample by sample, to tell what rests: a hundred samples of most networks."""
 _SILENT = 10
 """Of so many neurons one fires in a step, where nobody has measured."""
+_ASSUMED = f"assumed: 1 in {_SILENT} fires in a step; --calibration FILE measures it"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,7 +101,7 @@ class Activity:
     @property
     def origin(self) -> str:
         """Where it comes from, in words."""
-        return f"measured on {self.samples} samples" if self.samples else f"assumed: 1 in {_SILENT} fires in a step"
+        return f"measured on {self.samples} samples" if self.samples else _ASSUMED
 
 
 def measured(network: Network, inputs: NDArray[Any], *, early_stop: bool = True) -> Activity:

@@ -303,29 +303,36 @@ def cosim(
 
 
 def plan(
-    network: Network, board: str, *, data: Path | None = None, early_stop: bool = True, **options: Any
+    network: Network,
+    board: str,
+    *,
+    inputs: NDArray[Any] | None = None,
+    data: Path | None = None,
+    early_stop: bool = True,
+    **options: Any,
 ) -> "Choice":
     """Choose the lanes for a board; options and errors are those of :func:`boards.planner.choose`.
 
-    It is made from training samples of the network's data set, if they are there; else from assumptions. So what is
-    planned to be simulated is what is planned to be built.
+    It is made from ``inputs``, or from training samples of the network's data set, if they are there; else from
+    assumptions. So what is planned to be simulated is what is planned to be built.
     """
     from boards.board import find_board
     from boards.planner import choose
 
     found = find_board(board)
-    return choose(network, found, _activity(network, data, early_stop), early_stop=early_stop, **options)
+    return choose(network, found, _activity(network, inputs, data, early_stop), early_stop=early_stop, **options)
 
 
-def _activity(network: Network, data: Path | None, early_stop: bool) -> "Activity":
+def _activity(network: Network, inputs: NDArray[Any] | None, data: Path | None, early_stop: bool) -> "Activity":
     from boards.activity import assumed, measured
 
-    try:
-        inputs = calibration_inputs(network.metadata, network.steps, folder=data)
-    except SpikeloomError:
-        if data is not None:
-            raise
-        return assumed(network)
+    if inputs is None:
+        try:
+            inputs = calibration_inputs(network.metadata, network.steps, folder=data)
+        except SpikeloomError:
+            if data is not None:
+                raise
+            return assumed(network)
     return measured(network, inputs[:_PLANNING], early_stop=early_stop)
 
 

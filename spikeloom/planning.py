@@ -13,15 +13,18 @@ import typer
 from boards.board import find_board
 from quant.ir import Network
 
+from .options import integers_of
 from .pipeline import plan
+from .samples import file_samples
 from .screen import Screen
-from .source import UsageError
+from .source import Source, UsageError
+from .workspace import Workspace
 
 if TYPE_CHECKING:
     from boards.planner import Choice
     from hw.plan import NetworkPlan
 
-__all__ = ["LanesText", "PlanOptions", "design_options", "lanes_of", "plan_for", "planning"]
+__all__ = ["LanesText", "PlanOptions", "design_options", "lanes_of", "network_for", "plan_for", "planning"]
 
 LanesText = Annotated[
     str | None, typer.Option("--lanes", help="Synaptic operations a cycle: 16, or by population, hidden=32,out=10.")
@@ -42,6 +45,15 @@ SkipResting = Annotated[
     ),
 ]
 
+Calibration = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibration",
+        help="Samples to plan on, and to calibrate a float network on, a .npy or .npz of inputs; default: training "
+        "samples.",
+    ),
+]
+
 _UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
 
@@ -55,6 +67,7 @@ class PlanOptions:
     reloadable: Reloadable = False
     spram: SpramText = None
     skip_resting: SkipResting = None
+    calibration: Calibration = None
 
 
 def planning(command: Callable[..., None]) -> Callable[..., None]:
@@ -74,6 +87,23 @@ def planning(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {item.name: item.annotation for item in parameters}
     return run
+
+
+def network_for(
+    source: Source, workspace: Workspace, screen: Screen, wanted: PlanOptions, *, board: str | None, data: Path | None
+) -> Network:
+    """The integer network that is to be planned, made and saved if the user has named another.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing that calibration samples are for.
+    """
+    if wanted.calibration is not None and source.model is None and board is None:
+        raise UsageError(
+            f"Option --calibration must be given with a float network or with --board, not with {source.argument} alone"
+        )
+    return integers_of(source, workspace, screen, data, None if source.model is None else wanted.calibration)
 
 
 def plan_for(
@@ -107,6 +137,7 @@ def plan_for(
             smallest=wanted.smallest,
             target_cycles=None if target is None else _cycles(target, clock_hz),
             early_stop=early_stop,
+            inputs=None if wanted.calibration is None else file_samples(wanted.calibration).inputs,
             data=data,
         )
     _tell_skips(choice.plan, screen, wanted)

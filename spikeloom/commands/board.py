@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..options import Data, Inputs, Json, Model, Out, integers_of, samples_of, workspace_of
-from ..planning import PlanOptions, design_options, planning
+from ..planning import PlanOptions, design_options, network_for, planning
 from ..screen import Screen
 from ..source import UsageError, find_source
 from ..workspace import REPORT_FILE, read_report
@@ -113,7 +113,7 @@ def run(
     workspace = workspace_of(source, out)
     count = 100 if samples is None and inputs is None else samples
     chosen = samples_of(source, inputs=inputs, data=data, count=count)
-    network = integers_of(source, workspace, screen, data)
+    network = network_for(source, workspace, screen, wanted, board=board, data=data)
     if simulate:
         hardware, _ = design_options(network, board, screen, wanted, data=data)
         sources = partial(synthesise, board=find_board(board)) if netlist and board else generated

@@ -15,11 +15,10 @@ from ..options import (
     Out,
     PlanBoard,
     RandomInputs,
-    integers_of,
     samples_of,
     workspace_of,
 )
-from ..planning import LanesText, PlanOptions, design_options, lanes_of, plan_for, planning
+from ..planning import LanesText, PlanOptions, design_options, lanes_of, network_for, plan_for, planning
 from ..screen import Screen
 from ..source import UsageError, find_source
 
@@ -72,7 +71,7 @@ def generate(
     screen = Screen(as_json=as_json)
     source = find_source(model)
     workspace = workspace_of(source, out)
-    network = integers_of(source, workspace, screen, data)
+    network = network_for(source, workspace, screen, wanted, board=board, data=data)
     hardware, choice = design_options(network, board, screen, wanted, early_stop=early_stop, data=data)
     with screen.busy("Generating"):
         design = pipeline.generate(network, workspace, **hardware)
@@ -143,7 +142,7 @@ def cosim(
         "shard": shard,
         "resume": resume,
     }
-    network = integers_of(source, workspace, screen, data)
+    network = network_for(source, workspace, screen, wanted, board=board, data=data)
     hardware, _ = design_options(network, board, screen, wanted, early_stop=early_stop, data=data)
     with screen.progress() as advance:
         report = pipeline.cosim(network, chosen, workspace, resumable=True, progress=advance, **options, **hardware)
@@ -188,7 +187,7 @@ def build(
         options["clock_hz"] = clock * 1e6
     if baud is not None:
         options["baud"] = baud
-    network = integers_of(source, workspace, screen, data)
+    network = network_for(source, workspace, screen, wanted, board=board, data=data)
     choice = plan_for(network, board, screen, wanted, clock=clock, early_stop=early_stop, data=data)
     with screen.progress() as advance:
 
