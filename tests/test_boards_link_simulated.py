@@ -1,10 +1,14 @@
 """The serial link to a simulated board."""
 
+import os
+import signal
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from boards.frame import frame
-from boards.link import Link
+from boards.link import Link, LinkError
 from hw.frame import Fault
 from hw.link import ERROR, INFO, RESPONSE, RUN
 from sim.board import simulated_board
@@ -31,6 +35,13 @@ def any_simulator():
     return simulator or pytest.skip("needs a simulator")
 
 
+def simulators():
+    """Processes of Icarus Verilog that this one has started."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    children = {int(pid) for task in tasks for pid in task.read_text().split()}
+    return {pid for pid in children if Path(f"/proc/{pid}/comm").read_text() == "vvp\n"}
+
+
 @pytest.fixture
 def link(simulated):
     with Link(simulated.port, timeout_s=5.0) as link:
@@ -51,6 +62,18 @@ def test_simulated_board_of_direct_coding():
     with simulated_board(network, simulator=any_simulator()) as board, Link(board.port, timeout_s=5.0) as link:
         link.check(network, network.digest[:32])
         same_as_golden(link, network, np.random.default_rng(6).integers(0, 16, (3, 6)))
+
+
+@pytest.mark.skipif(not available("icarus") or not Path("/proc/self/task").exists(), reason="needs iverilog and /proc")
+def test_a_simulator_that_dies_is_told_at_once():
+    """However long the link would wait for an answer."""
+    network, others = small_network(), simulators()
+    with simulated_board(network, simulator="icarus") as board, Link(board.port, timeout_s=1000.0) as link:
+        link.check(network)
+        (simulator,) = simulators() - others
+        os.kill(simulator, signal.SIGKILL)
+        with pytest.raises(LinkError, match=f"^Port {board.port} was lost: "):
+            link.run(np.zeros((3, 6), np.int64))
 
 
 @pytest.mark.parametrize("kind", ["events", "current"])
