@@ -26,8 +26,8 @@ _NEAR = 12
 #: Share of the latency that more lanes must save where the throughput gains nothing.
 _WORTH = 0.01
 
-#: Share of a core's cycles that sweeps must save by skipping: other samples may have more events.
-_SKIPPING_WORTH = 0.1
+#: Share of a core's cycles that sweeps must save by skipping: it costs up to a sixth of the clock that can be reached.
+_SKIPPING_WORTH = 0.2
 
 
 class TargetError(FitError):
@@ -69,7 +69,7 @@ def choose(
     early_stop, storage
         See :func:`hw.plan.plan_network`. On a chip with SPRAM, weights that have no room in block RAM go there.
     skips : bool, optional
-        Whether sweeps skip what rests, of all cores. Default: where that saves a tenth of a core's cycles, by the trace
+        Whether sweeps skip what rests, of all cores. Default: where that saves a fifth of a core's cycles, by the trace
         of the activity; but not of cores whose lanes are given.
 
     Raises
