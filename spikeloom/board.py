@@ -9,7 +9,8 @@ import numpy as np
 
 from boards.board import BOARDS, find_board
 from boards.build import REPORT
-from boards.link import Answer, Link
+from boards.link import Link
+from boards.messages import Answer
 from quant.errors import CheckError
 from quant.ir import Network
 from quant.result import Result

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boards.build import REPORT
-from boards.link import BoardInfo, Link
+from boards.link import Link
+from boards.messages import BoardInfo
 from quant.ir import Network
 
 from .board import built_hash, steps_of

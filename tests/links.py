@@ -4,7 +4,8 @@ import struct
 
 import numpy as np
 
-from boards.link import BoardInfo, Link
+from boards.link import Link
+from boards.messages import BoardInfo
 from hw.link import LinkSpec
 from hw.plan import plan_network
 from quant.ir import Connection, Input, Network, Population, Readout

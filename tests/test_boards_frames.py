@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boards.frame import FrameReader, checksum, frame
-from boards.link import BoardInfo, encode
+from boards.messages import BoardInfo, encode
 from hw.beats import beats
 from hw.link import LinkSpec
 from hw.plan import plan_network

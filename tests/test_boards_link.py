@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from boards.frame import FrameReader, frame
-from boards.link import FAULTS, Answer, Link, LinkError
+from boards.link import Link, LinkError
+from boards.messages import FAULTS, Answer
 from hw.frame import Fault
 from hw.image import weight_image
 from hw.link import ERROR, INFO, LOAD, RESPONSE, VERIFY, LinkSpec

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from boards.board import BOARDS
-from boards.link import FAULTS
+from boards.messages import FAULTS
 from hw.beats import beats
 from sim import golden
 from snn.recipes import RECIPES

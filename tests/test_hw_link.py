@@ -5,7 +5,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from boards.frame import FrameReader, checksum, frame
-from boards.link import BoardInfo, encode
+from boards.messages import BoardInfo, encode
 from hw.frame import Fault
 from hw.link import ERROR, INFO, RESPONSE, RUN, Link, LinkSpec
 from hw.plan import plan_network

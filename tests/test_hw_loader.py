@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 from streams import simulate
 
 from boards.frame import FrameReader, frame
-from boards.link import encode
+from boards.messages import encode
 from hw.frame import Fault
 from hw.image import shape_digest, weight_image
 from hw.link import ERROR, INFO, LOAD, RESPONSE, RUN, VERIFY, Link, LinkSpec

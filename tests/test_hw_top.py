@@ -3,7 +3,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from boards.frame import FrameReader, frame
-from boards.link import encode
+from boards.messages import encode
 from hw.link import RESPONSE, RUN, LinkSpec
 from hw.plan import plan_network
 from hw.top import Top

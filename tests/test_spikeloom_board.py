@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from boards.link import Answer, LinkError
+from boards.messages import Answer, LinkError
 from quant.errors import CheckError
 from quant.ir import Readout
 from sim import golden

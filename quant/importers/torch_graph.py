@@ -18,7 +18,8 @@ from quant.errors import SpikeloomError, UnsupportedError
 from quant.graph import INPUT, Shape
 
 from . import snntorch, spikingjelly
-from .torch_functions import FUNCTIONS, LIKENESS, SAME, Call, WrongAxes, plain_name
+from .torch_call import LIKENESS, SAME, Call, WrongAxes, plain_name
+from .torch_functions import FUNCTIONS
 from .torch_values import BATCH, TIME, Membrane, Opaque, Record, Step, Term, Value, numbers
 
 __all__ = ["FRAME", "SEQUENCE", "STATIC", "Trace", "trace_module"]
