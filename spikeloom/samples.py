@@ -77,13 +77,13 @@ def dataset_samples(metadata: Mapping[str, Any], steps: int, *, folder: Path | N
     DatasetError
         If the data set is not there.
     """
-    data, encoder = _dataset(metadata, folder, train=0)
+    data, encoder = _dataset(metadata, folder, "--inputs", train=0)
     return Samples(origin=f"{data.name}'s test set", inputs=encoder(data.test_x, steps), labels=data.test_y)
 
 
 def calibration_inputs(metadata: Mapping[str, Any], steps: int, *, folder: Path | None = None) -> NDArray[Any]:
     """Training samples enough to calibrate on; errors as of :func:`dataset_samples`."""
-    data, encoder = _dataset(metadata, folder, train=CALIBRATION, test=0)
+    data, encoder = _dataset(metadata, folder, "--calibration", train=CALIBRATION, test=0)
     return encoder(data.train_x, steps)
 
 
@@ -110,7 +110,7 @@ def search_samples(
         some, labels = given.inputs[held : held + count], given.labels[held : held + count]
         origin = f"{len(some)} samples of {given.origin}"
         return Samples(origin=origin, inputs=some, labels=labels), given.inputs[:held]
-    data, encoder = _dataset(metadata, folder, train=CALIBRATION + count, test=0)
+    data, encoder = _dataset(metadata, folder, "--calibration", train=CALIBRATION + count, test=0)
     held = CALIBRATION if len(data.train_x) == CALIBRATION + count else min(CALIBRATION, -(-len(data.train_x) // 4))
     inputs = encoder(data.train_x, steps)
     origin = f"{len(inputs) - held} training samples of {data.name}"
@@ -118,11 +118,17 @@ def search_samples(
 
 
 def _dataset(
-    metadata: Mapping[str, Any], folder: Path | None, *, train: int | None = None, test: int | None = None
+    metadata: Mapping[str, Any],
+    folder: Path | None,
+    option: str,
+    *,
+    train: int | None = None,
+    test: int | None = None,
 ) -> tuple[Dataset, Encoder]:
+    """Data set and encoder; ``option`` is what takes other samples."""
     for key in ("dataset", "encoder"):
         if key not in metadata:
-            raise UsageError(f"Network names no {key} in its metadata; give samples with --inputs FILE")
+            raise UsageError(f"Network names no {key} in its metadata; give samples with {option} FILE")
     return load(str(metadata["dataset"]), folder, train=train, test=test), Encoder.parse(str(metadata["encoder"]))
 
 

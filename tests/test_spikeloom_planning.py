@@ -107,3 +107,10 @@ def test_samples_that_nothing_is_made_of_are_refused(spikeloom, network, tmp_pat
         )
     found = spikeloom("generate", network, "--board", "icebreaker", "--calibration", "none.npy")
     assert (found.code, found.err.endswith("File none.npy does not exist\n")) == (2, True)
+
+
+def test_a_folder_of_data_without_a_data_set_is_refused(spikeloom, tmp_path):
+    save_network(tmp_path / "maps.npz", maps())
+    found = spikeloom("generate", "maps.npz", "--board", "ulx3s-85f", "--data", "somewhere")
+    words = "Network names no dataset in its metadata; give samples with --calibration FILE\n"
+    assert (found.code, found.err.endswith(words)) == (2, True)
