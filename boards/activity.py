@@ -23,7 +23,7 @@ Flags = NDArray[np.bool_]
 _BATCH = 50
 _TRACED_BATCH = 10
 _TRACED = 1 << 26
-"""Bits of spikes that are kept, sample by sample, to tell what rests: a hundred samples of most networks."""
+"""Bytes of spikes that are kept, sample by sample, to tell what rests: a hundred samples of most networks."""
 _SILENT = 10
 """Of so many neurons one fires in a step, where nobody has measured."""
 _ASSUMED = f"assumed: 1 in {_SILENT} fires in a step; --calibration FILE measures it"
@@ -121,7 +121,9 @@ def measured(network: Network, inputs: NDArray[Any], *, early_stop: bool = True)
     events = {name: np.zeros((steps, sizes[name]), np.int64) for name in names}
     running = np.zeros(steps, np.int64)
     traced = min(len(values), max(1, _TRACED // (steps * sum(sizes.values()))))
-    sent, stirs = ({name: np.zeros((traced, steps, sizes[name]), bool) for name in names} for _ in range(2))
+    sent, stirs = (
+        {name: np.zeros((traced, steps, sizes[name]), bool) for name in some} for some in (names, network.order)
+    )
     runs = np.zeros((traced, steps), bool)
     for batch in _batches(len(values), traced):
         states = ("membranes", "currents") if batch.start < traced else ()

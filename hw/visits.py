@@ -57,7 +57,7 @@ def visited_groups(plan: CorePlan, sent: Mapping[str, Flags], stirs: Flags) -> F
     """
     touched = np.zeros((*stirs.shape[:2], plan.groups), bool)
     for port in plan.ports:
-        # In floating point, which is exact for so few, a product is many times as fast.
+        # In floating point a product is many times as fast; what is not 0 stays so.
         reaches = port.geometry.reaches(plan.group_rows).astype(np.float32)
         heard = sent[port.source].astype(np.float32) @ reaches > 0
         touched[:, int(port.delayed) :] |= heard[:, : heard.shape[1] - int(port.delayed)]
