@@ -1,152 +1,17 @@
 # amaranth: UnusedElaboratable=no
+"""What a core sends is what the equation says, of whatever comes into its ports."""
+
 from math import prod
 
 import numpy as np
 import pytest
-from streams import Sink, Source, simulate
-from test_hw_neuron import Case, equation
+from cores import LAST, TICK, check, core_of, dense, expected, plan, population, random_samples, run, two_ports
+from streams import simulate
 
 from hw.core import Core
-from hw.layout import BeatLayout, Fields
-from hw.plan import BINARY, plan_network
-from quant.ir import Connection, Decay, Input, Network, Population, Readout
-from quant.ops import apply
-
-NAMES = ("address", "value", "tick", "last")
-TICK, LAST = (0, 0, 1, 0), (0, 0, 1, 1)
-
-
-def population(name, shape, **fields):
-    fields = {"threshold": 6, "state_min": -20, "state_max": 20, "decay": Decay(numerator=3, shift=2), **fields}
-    return Population(name=name, shape=shape, **fields)
-
-
-def dense(source, target, *, seed=0, bits=4, delay=0):
-    """Random weights between two populations or, of the input, its ``(name, size)``."""
-    weights = np.random.default_rng(seed).integers(-(1 << bits - 1), 1 << bits - 1, (target[1], source[1]))
-    return Connection(source=source[0], target=target[0], kind="dense", weights=weights, weight_bits=bits, delay=delay)
-
-
-def core_of(populations, connections, port, *, name="a", lanes=None, readout=None, steps=4, overlap=True):
-    network = Network(
-        name="core",
-        steps=steps,
-        input=port,
-        populations=populations,
-        connections=connections,
-        readout=readout or Readout(population="a"),
-    )
-    return next(core for core in plan_network(network, lanes=lanes, overlap=overlap).cores if core.name == name)
-
-
-def plan(neurons=9, inputs=5, *, lanes=None, kind="events", low=0, high=1, bits=4, overlap=True, **fields):
-    """A core of one dense connection from the input."""
-    port = Input(shape=(inputs,), kind=kind, low=low, high=high)
-    connection = dense(("input", inputs), ("a", neurons), bits=bits)
-    return core_of((population("a", (neurons,), **fields),), (connection,), port, lanes=lanes, overlap=overlap)
-
-
-def expected(core, samples):
-    """Beats that a core sends for samples, each the values of every port by step: the equation, neuron by neuron."""
-    neurons, sent = core.population, []
-    order = [int(number) for number in core.word_tiling.neurons.ravel() if number >= 0]
-    addresses = Fields(core.shape).encode(np.arange(neurons.size))
-    initial = [int(value) for value in neurons.per_neuron(neurons.initial)]
-    for sample in samples:
-        drives = sum(
-            apply(port.connection, port.geometry.source, values)
-            for port, values in zip(core.ports, sample, strict=True)
-        )
-        if core.at_end:
-            drives = drives.sum(axis=0, keepdims=True)
-        states, currents, latches = initial, [0] * neurons.size, [0] * neurons.size
-        for step, drive in enumerate(drives):
-            last = int(step == len(drives) - 1)
-            cases = [
-                Case(neuron=n, state=states[n], current=currents[n], drive=int(drive[n]), latched=latches[n])
-                for n in range(neurons.size)
-            ]
-            found = [equation(neurons, case, shows=core.shows) for case in cases]
-            states, currents, latches = ([getattr(f, name) for f in found] for name in ("state", "current", "latched"))
-            sent += [(int(addresses[n]), found[n].value, 0, last) for n in order if found[n].fired]
-            sent.append((0, 0, 1, last))
-    return sent
-
-
-def beats(port, samples, *, seed=1):
-    """Events of every step in any order, then ticks; of a port that is held, those of the first step alone."""
-    rng, sent = np.random.default_rng(seed), []
-    addresses = Fields(port.geometry.source).encode(np.arange(prod(port.geometry.source)))
-    for sample in samples:
-        for step, values in enumerate(sample):
-            last = int(step == len(sample) - 1)
-            heard = values if step == 0 or not port.held else 0 * values
-            sent += [
-                (int(addresses[neuron]), int(values[neuron]), 0, 0) for neuron in rng.permutation(np.flatnonzero(heard))
-            ]
-            # Of the step before, nobody knows which is the last.
-            sent.append((0, 0, 1, int(rng.integers(2)) if port.delayed else last))
-    return sent
-
-
-def payloads(sequence):
-    return [dict(zip(NAMES, beat, strict=True)) for beat in sequence]
-
-
-def known(received):
-    """Beats without what means nothing: address and value of a tick."""
-    return [(0, 0, *beat[2:]) if beat[2] else beat for beat in received]
-
-
-def run(core, sequences, count, *, stall=0.0, pace=None, cycles=20_000):
-    """What a core sends for a sequence of beats into every port, and in which cycles."""
-    dut = Core(core, pace=None if pace is None else pace[0])
-    ports = [getattr(dut, f"i{index}") for index in range(len(core.ports))]
-    stalls = [stall * 1.5 / (1 + index) for index in range(len(ports) + 1)]
-    sequences = list(sequences)
-    if pace is not None:
-        ports.append(dut.pace)
-        sequences.append(pace[1])
-    sources = [
-        Source(port=port, payloads=payloads(sequence), stall=stalls[index], seed=index)
-        for index, (port, sequence) in enumerate(zip(ports, sequences, strict=True))
-    ]
-    sink = Sink(port=dut.o, count=count, stall=stall, seed=9, quiet=40)
-    simulate(
-        dut,
-        *[source.run for source in sources],
-        sink.run,
-        progress=lambda: {"beats": [source.sent for source in sources], "events": len(sink.received)},
-        cycles=cycles,
-    )
-    return known(sink.received), sink.cycles
-
-
-def check(core, samples, *, stall=0.0, pace=None):
-    """The core sends what the equation says."""
-    sent = expected(core, samples)
-    by_port = [[sample[index] for sample in samples] for index in range(len(core.ports))]
-    sequences = [beats(port, values) for port, values in zip(core.ports, by_port, strict=True)]
-    received, _ = run(core, sequences, len(sent), stall=stall, pace=pace)
-    assert received == sent
-    return sent
-
-
-def random_samples(rng, core, *, count=3, steps=4):
-    """Values of every port, by step; the same in every step of a port that is held, none in the first of a delayed."""
-    samples = []
-    for _ in range(count):
-        sample = []
-        for port in core.ports:
-            values = rng.integers(port.values.low, port.values.high + 1, (steps, prod(port.geometry.source)))
-            values *= rng.random(values.shape) < rng.random((steps, 1))
-            if port.held:
-                values[:] = values[0]
-            if port.delayed:
-                values[0] = 0
-            sample.append(values)
-        samples.append(sample)
-    return samples
+from hw.layout import BeatLayout
+from hw.plan import BINARY
+from quant.ir import Connection, Decay, Input, Readout
 
 
 @pytest.mark.parametrize(
@@ -171,18 +36,6 @@ def test_an_event_of_value_0_adds_nothing():
     sent = expected(core, [[sample]])
     received, _ = run(core, [sequence], len(sent))
     assert received == sent
-
-
-def two_ports(*, kind="events", high=1, delay=0, neurons=9, lanes=None, recurrent=False, overlap=True, **fields):
-    """A core that hears the input, a population of four and, perhaps, itself, one step later."""
-    x, a = population("x", (4,)), population("a", (neurons,), **fields)
-    port = Input(shape=(5,), kind=kind, high=high)
-    sources = [("input", 5), ("x", 4)] + [("a", neurons)] * recurrent
-    into = [
-        dense(source, ("a", neurons), seed=number, delay=max(delay * (source[0] == "x"), int(source[0] == "a")))
-        for number, source in enumerate(sources)
-    ]
-    return core_of((x, a), (dense(("input", 5), ("x", 4)), *into), port, lanes=lanes, overlap=overlap)
 
 
 @pytest.mark.parametrize(("lanes", "high", "stall"), [(1, 1, 0.0), (3, 1, 0.6), (9, 1, 0.6), (3, 6, 0.0), (9, 6, 0.6)])
@@ -325,96 +178,6 @@ def test_ticks_of_the_input_pace_a_core_that_hears_the_step_before(stall):
     check(core, samples, stall=stall, pace=(BeatLayout((5,), BINARY), ticks))
 
 
-def tick_times(core, sequences, **fields):
-    """Cycles between the ticks that come out."""
-    ticks = sum(beat[2] for beat in sequences[0])
-    received, cycles = run(core, sequences, ticks, **fields)
-    assert all(beat[2] for beat in received), "no spikes"
-    return np.diff(cycles).tolist()
-
-
-@pytest.mark.parametrize(("lanes", "rows"), [(32, 1), (16, 2), (4, 8)])
-def test_an_event_takes_its_rows_and_a_tick_its_sweep_and_neither_waits(lanes, rows):
-    core = plan(32, lanes=lanes, threshold=1000, overlap=False)
-    assert (core.rows, core.sweeps) == (rows, 8)
-    event = (2, 1, 0, 0)
-    sequence = [TICK, event, event, event, TICK, event, TICK, TICK, LAST, event, LAST]
-    assert tick_times(core, [sequence]) == [3 * rows + 8, rows + 8, 8, 8, rows + 8]
-
-
-@pytest.mark.parametrize(("lanes", "rows"), [(32, 1), (16, 2)])
-def test_sums_set_aside_are_swept_while_events_are_added(lanes, rows):
-    """A step takes its rows and a cycle for the tick, or the sweep of the one before, whichever is more."""
-    core = plan(32, lanes=lanes, threshold=1000)
-    assert (core.rows, core.sweeps, core.aside) == (rows, 8, True)
-    event = (2, 1, 0, 0)
-    sequence = [TICK, *([event] * 12), TICK, event, TICK, TICK, LAST, *([event] * 9), LAST]
-    assert tick_times(core, [sequence]) == [12 * rows + 1, 8, 8, 8, max(9 * rows + 1, 8)]
-
-
-def test_sums_are_set_aside_only_where_they_are_registers_taken_once():
-    assert plan(32, lanes=16).aside
-    assert not plan(33, lanes=11).aside, "three rows are a memory"
-    assert not plan(32, lanes=16, kind="current", high=3).aside, "the sums of a constant current stay"
-    assert not plan(1, lanes=1).aside, "one word is swept in the cycle of the tick"
-    assert not plan(32, lanes=16, overlap=False).aside
-
-
-def test_two_ports_share_the_cycles():
-    """The first port that has a row goes first, and no cycle is without one: 3 events of 2 rows and 2 of 2."""
-    core = two_ports(neurons=32, lanes=16, threshold=1000, overlap=False)
-    assert (core.rows, core.sweeps) == (2, 8)
-    event = (2, 1, 0, 0)
-    first, second = [TICK, event, event, event, TICK, TICK, TICK], [TICK, event, event, TICK, event, TICK, TICK]
-    assert tick_times(core, [first, second]) == [6 + 4 + 8, 2 + 8, 8]
-
-
-def test_a_short_sweep_waits_for_the_membranes_of_the_one_before():
-    core = plan(3, lanes=3, threshold=1000, overlap=False)
-    assert (core.sweeps, core.cooldown) == (3, 4)
-    event = (2, 1, 0, 0)
-    assert tick_times(core, [[TICK, TICK, LAST, TICK]]) == [7, 7, 7]
-    # Events do not wait: they fill the time.
-    sequence = [TICK, event, event, TICK, event, event, event, event, event, TICK]
-    assert tick_times(core, [sequence]) == [7, 5 + 3]
-
-
-def test_a_sweep_of_sums_set_aside_waits_for_places_in_the_queue():
-    """Every neuron fires, and hardly anything is taken: the sweeps of more steps than the queue has words for."""
-    core = plan(128, lanes=128, threshold=1, bias=40)
-    assert (core.aside, core.sweeps) == (True, 8)
-    check(core, random_samples(np.random.default_rng(4), core, count=2, steps=6), stall=0.6)
-
-
-def test_a_short_sweep_of_sums_set_aside_waits_too():
-    """A cycle to hand the sums over, three to sweep, four to wait; events are added meanwhile."""
-    core = plan(3, lanes=3, threshold=1000)
-    assert (core.sweeps, core.cooldown, core.aside) == (3, 4, True)
-    event = (2, 1, 0, 0)
-    assert tick_times(core, [[TICK, TICK, LAST, TICK]]) == [8, 8, 8]
-    sequence = [TICK, *([event] * 7), TICK, *([event] * 8), TICK]
-    assert tick_times(core, [sequence]) == [8, 9]
-
-
-def test_ticks_that_pass_cost_nothing_but_their_way():
-    """A core that sweeps at the end takes a tick in the cycle in which it is offered."""
-    readout = Readout(population="a", kind="linear", weights=np.ones((3, 7), int))
-    a = population("a", (7,))
-    core = core_of((a,), (dense(("input", 5), ("a", 7)),), Input(shape=(5,)), name="scores", readout=readout)
-    dut = Core(core)
-    source = Source(port=dut.i0, payloads=payloads([TICK] * 30))
-    cycles = []
-
-    async def watch(ctx):
-        while True:
-            await ctx.tick()
-            cycles.append(source.sent)
-
-    simulate(dut, source.run, background=[watch])
-    # After the sweep that sets the memories, one a cycle.
-    assert cycles[-1] - cycles[-20] == 19
-
-
 def test_nothing_comes_of_a_reset_but_silence():
     """The sweep that sets the memories shows neither a beat nor a trace, though every membrane starts above 0."""
     core = plan(initial=20, threshold=1)
@@ -427,25 +190,3 @@ def test_nothing_comes_of_a_reset_but_silence():
             assert (valid, traced) == (0, 0)
 
     simulate(dut, bench)
-
-
-def test_ticks_wait_when_nobody_takes_the_spikes():
-    """The queue of spikes fills up; events go on being added until the next tick, and nothing is lost."""
-    core = plan(16, lanes=16, threshold=1, bias=9, reset="none")
-    steps = 30
-    samples = [[np.zeros((steps, 5), int)]]
-    dut = Core(core)
-    source = Source(port=dut.i0, payloads=payloads(beats(core.ports[0], samples[0])))
-    sent = expected(core, samples)
-    sink = Sink(port=dut.o, count=len(sent))
-    waited = []
-
-    async def late(ctx):
-        for _ in range(200):
-            await ctx.tick()
-        waited.append(source.sent)
-        await sink.run(ctx)
-
-    simulate(dut, source.run, late, progress=lambda: {"beats": source.sent, "events": len(sink.received)})
-    assert 0 < waited[0] < steps
-    assert known(sink.received) == sent

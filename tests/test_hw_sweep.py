@@ -5,8 +5,8 @@ from random import Random
 import numpy as np
 import pytest
 from amaranth.back import rtlil
+from neurons import Case, equation
 from streams import simulate
-from test_hw_neuron import Case, equation
 
 from hw.layout import Fields
 from hw.memory import Rom

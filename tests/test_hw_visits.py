@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from cores import LAST, TICK, beats, check, core_of, dense, expected, payloads, population, random_samples, run
 from streams import Resettable, Sink, Source, simulate
-from test_hw_core import LAST, TICK, beats, check, core_of, dense, expected, payloads, population, random_samples, run
 from whole import random_population
 
 from hw.core import Core
