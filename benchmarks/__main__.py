@@ -13,7 +13,7 @@ GROUPS: Mapping[str, tuple[Callable[[], Iterable[Measurement]], tuple[str, ...]]
         datapath.measurements,
         ("cycles_dense_10pct", "cycles_dense_1pct", "sop_per_lane_cycle"),
     ),
-    "Sweeps that skip what rests": (datapath.skipping, ("cycles_sparse_skipping",)),
+    "Sweeps that skip what rests": (chips.sparse, ("cycles_sparse_skipping", "fmax_sparse_skipping_mhz")),
     "Speed of the golden model": (
         golden.measurements,
         tuple(f"golden_vs_snntorch_{case}" for case in golden.CASES),

@@ -20,7 +20,7 @@ from . import networks
 from .proofs import recipe
 from .table import Measurement
 
-__all__ = ["conv", "dense", "mnist_up5k", "small", "ttfs"]
+__all__ = ["conv", "dense", "mnist_up5k", "small", "sparse", "ttfs"]
 
 SEEDS = (1, 2, 3)
 _ECP5, _UP5K = "ulx3s-85f", "icebreaker"
@@ -114,6 +114,25 @@ def ttfs() -> Iterator[Measurement]:
         )
 
 
+def sparse() -> Iterator[Measurement]:
+    """A map with few events as the planner has it, whose sweeps skip what rests, beside whole sweeps."""
+    network = networks.sparse()
+    spots = networks.spots(network, 20)
+    seen = measured(network, spots)
+    chosen, whole = (choose(network, find_board(_ECP5), seen, skips=skips) for skips in (None, False))
+    names = ", ".join(name for name, skips in chosen.skips.items() if skips) or "no core"
+    yield Measurement(
+        id="cycles_sparse_skipping",
+        value=_cycles(chosen, spots),
+        unit="cycles a sample",
+        peer=f"{_cycles(whole, spots):,.0f} with whole sweeps; those of {names} skip; 2x32x32 into 8x32x32 and 10, "
+        f"{network.steps} steps, {spots.sum() / len(spots) / network.steps:.0f} events a step",
+        command="python -m benchmarks cycles_sparse_skipping",
+    )
+    others = median(report.fmax_mhz for report in _routed(whole, clock_hz=60e6))
+    yield _clock("fmax_sparse_skipping_mhz", _routed(chosen, clock_hz=60e6), f"{others:g} with whole sweeps")
+
+
 def _given(network: Network, board: str, **options: Any) -> Choice:
     """A plan with sizes of ours instead of the planner's."""
     return choose(network, find_board(board), assumed(network), **options)
@@ -143,5 +162,5 @@ def _clock(name: str, reports: list[BuildReport], what: str) -> Measurement:
 def _cycles(choice: Choice, inputs: Any) -> float:
     """Mean cycles of samples alone, by the cycle model."""
     network = choice.plan.network
-    result = golden.run(network, np.asarray(inputs), record=("spikes",))
+    result = golden.run(network, np.asarray(inputs), record=("spikes", "membranes", "currents"))
     return mean(Design(plan=choice.plan).predict(result, inputs).tolist())

@@ -5,19 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from boards.activity import measured
-from boards.board import find_board
-from boards.planner import choose
-from hw.design import Design, generate
+from hw.design import generate
 from sim import golden
 
 from . import networks
 from .table import Measurement
 
-__all__ = ["Cycles", "measure", "measurements", "skipping"]
+__all__ = ["Cycles", "measure", "measurements"]
 
 LANES, SAMPLES = 128, 16
-SPARSE_BOARD, SPARSE_SAMPLES = "ulx3s-85f", 20
 DENSITIES = {"10pct": 0.1, "1pct": 0.01}
 
 #: Of this network at either density, and of its lanes.
@@ -94,21 +90,3 @@ def measurements() -> Iterator[Measurement]:
                 f"{found.dense:,.0f} if all inputs are counted",
                 command="python -m benchmarks sop_per_lane_cycle",
             )
-
-
-def skipping() -> Iterator[Measurement]:
-    """Cycles of a map with few events, as the planner has it, beside those of whole sweeps."""
-    model = networks.sparse()
-    spots = networks.spots(model, SPARSE_SAMPLES)
-    found = golden.run(model, spots, record=("spikes", "membranes"))
-    choices = [choose(model, find_board(SPARSE_BOARD), measured(model, spots), skips=skips) for skips in (None, False)]
-    skipped, whole = (float(np.mean(Design(plan=choice.plan).predict(found, spots))) for choice in choices)
-    names = ", ".join(name for name, skips in choices[0].skips.items() if skips)
-    yield Measurement(
-        id="cycles_sparse_skipping",
-        value=skipped,
-        unit="cycles a sample",
-        peer=f"{whole:,.0f} with whole sweeps; those of {names or 'no core'} skip; 2x32x32 into 8x32x32 and 10, "
-        f"{model.steps} steps, {np.mean(found.totals['input']) / model.steps:.0f} events a step",
-        command="python -m benchmarks cycles_sparse_skipping",
-    )

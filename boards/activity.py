@@ -88,11 +88,18 @@ class Activity:
         """Samples that are added up."""
         return int(self.running[0])
 
+    @property
+    def steps(self) -> int:
+        """Steps of the longest sample."""
+        return int(np.count_nonzero(self.running))
+
     def sweeps(self, core: CorePlan) -> NDArray[np.float64]:
         """Cycles of the sweeps of a core in each step, added up over the samples, ``(T,)``.
 
         Sweeps that skip are whole where there is no trace to tell what they visit.
         """
+        if core.at_end:
+            return core.sweeps * self.weight * (np.arange(1, len(self.running) + 1) == self.steps).astype(float)
         if not core.skips or self.trace is None:
             return core.sweeps * self.running.astype(float)
         of_all = self.weight / len(self.trace.running)
@@ -130,15 +137,15 @@ def measured(network: Network, inputs: NDArray[Any], *, early_stop: bool = True)
         result = golden.run(network, values[batch], record=("spikes", *states))
         fires = {name: found != 0 for name, found in result.spikes.items()}
         fires[INPUT] = _entering(network, values[batch])
-        runs_here = _running(network, fires, early_stop)
-        span = runs_here.shape[1]
-        running[:span] += runs_here.sum(axis=0)
+        at_work = _running(network, fires, early_stop)
+        span = at_work.shape[1]
+        running[:span] += at_work.sum(axis=0)
         for name, found in fires.items():
-            events[name][: found.shape[1]] += (found & runs_here[:, : found.shape[1], np.newaxis]).sum(axis=0)
+            events[name][:span] += (found & at_work[:, :, np.newaxis]).sum(axis=0)
         if states:
-            runs[batch, :span] = runs_here
+            runs[batch, :span] = at_work
             for name, found in fires.items():
-                sent[name][batch, : found.shape[1]] = found
+                sent[name][batch, :span] = found
             for name in network.order:
                 kept = result.membranes, result.currents
                 stirs[name][batch, :span] = stirred(network[name], fires[name], kept)
@@ -161,7 +168,9 @@ def _entering(network: Network, values: NDArray[Any]) -> Flags:
     """Input values that enter the cores, ``(B, T, N)``; of a constant current, in the first step."""
     steps = values.shape[1] if network.input.kind == "events" else network.steps
     block = Feed(network.input, values, steps).block(slice(None), slice(0, steps))
-    return np.asarray(np.moveaxis(block, 0, 1) != 0)
+    found = np.zeros((len(values), steps, network.input.size), bool)
+    found[:, : len(block)] = np.moveaxis(block, 0, 1) != 0
+    return found
 
 
 def _running(network: Network, fires: Mapping[str, Flags], early_stop: bool) -> Flags:

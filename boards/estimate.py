@@ -162,19 +162,27 @@ def _control(core: CorePlan) -> Parts:
 
 def _visits(core: CorePlan) -> Parts:
     """Groups of rows, what goes through the stages beside their words, and what tells whether neurons change."""
-    bounds, second = core.bounds, _second_order(core)
-    stages, group = core.depth + _SWEEP_STAGES + second, _bits(core.groups)
-    state = core.units * (bounds.state.width + (bounds.current.width if second else 0))
+    stages, state = _SWEEP_STAGES + _second_order(core), core.units * _state_bits(core)
     return Counter(
         groups=core.groups,
-        control_bits=stages * (1 + group),
-        kept_bits=(_SWEEP_STAGES + second) * state,
+        control_bits=(core.depth + stages) * (1 + _bits(core.groups)),
+        kept_bits=stages * state,
         neuron_bits=state // 2,
     )
 
 
 def _second_order(core: CorePlan) -> bool:
     return core.population.current_decay is not None
+
+
+def _current_rails(core: CorePlan) -> Range:
+    return Range(core.population.current_min, core.population.current_max)
+
+
+def _state_bits(core: CorePlan) -> int:
+    """Bits of a neuron's membrane and current; membranes that are always 0 are not stored."""
+    membrane = core.bounds.state.width if core.bounds.state != Range(0, 0) else 0
+    return membrane + (_current_rails(core).width if _second_order(core) else 0)
 
 
 def _sums(core: CorePlan, family: str) -> Parts:
@@ -209,14 +217,11 @@ def _neurons(core: CorePlan, family: str) -> Parts:
     if population.threshold is not None:
         unit += settled * (1 + population.ternary)
     unit += bounds.kept.width * (1 + (population.reset == "subtract")) + 3 * (population.reset == "latch")
-    # Membranes that are always 0 are not stored.
-    kept = bounds.state.width if bounds.state != Range(0, 0) else 0
-    stored = kept + (population.reset == "latch")
+    stored = _state_bits(core) + (population.reset == "latch")
     amounts: Parts = Counter()
     decays = [(bounds.kept, population.decay, bounds.state)]
     if population.current_decay is not None:
-        rails = Range(population.current_min, population.current_max)
-        stored += rails.width
+        rails = _current_rails(core)
         unit += bounds.current.width + 4 * rails.width
         decays.append((bounds.current, population.current_decay, rails))
     for value, decay, rails in decays:

@@ -70,7 +70,7 @@ def core_load(core: CorePlan, activity: Activity) -> Load:
     rows, weight = _rows(core, activity), activity.weight
     ticks = int(activity.running.sum())
     idle = int(np.maximum(core.cooldown * activity.running - rows, 0).sum())
-    added, swept = int(rows.sum()), core.sweeps * weight if core.at_end else float(activity.sweeps(core).sum())
+    added, swept = int(rows.sum()), float(activity.sweeps(core).sum())
     if core.aside:
         # A tick takes a cycle; of a sweep, and what it waits for, only what is longer than the next step's rows.
         added += ticks
@@ -164,7 +164,7 @@ class _Flow:
             for port in core.ports
         ]
         self.sends = _sent(core, activity) / per
-        self.sweeps = np.full(len(self.share), core.sweeps) if core.at_end else activity.sweeps(core) / per
+        self.sweeps, self.last = activity.sweeps(core) / per, activity.steps - 1
         self.through = _PIPELINE + core.multiplies + (core.population.current_decay is not None)
         self.free = self.left = self.swept = 0.0
         self.begins = self.ends = np.zeros(len(self.share))
@@ -181,7 +181,7 @@ class _Flow:
         for begin, end, rows in arrivals:
             at = max(end, max(begin, at) + rows)
         at += 2 * share
-        if core.at_end and step < len(self.share) - 1:
+        if core.at_end and step != self.last:
             self.free = self.ends[step] = at
             return
         begin = max(at, self.swept + core.cooldown * share)
@@ -228,7 +228,7 @@ def _sent(core: CorePlan, activity: Activity) -> Numbers:
     """Events that leave in each step, ``(T,)``."""
     if core.at_end:
         last = np.zeros(len(activity.running), np.int64)
-        last[-1] = core.population.size * activity.weight
+        last[activity.steps - 1] = core.population.size * activity.weight
         return last
     if core.shows:
         return core.population.size * activity.running

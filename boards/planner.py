@@ -314,12 +314,12 @@ class _Search:
             same = (made.rows, made.sweeps, made.skips) == (core.rows, core.sweeps, core.skips)
             if same or (lanes > core.lanes and found):
                 continue
-            saved = load.cycles - core_load(made, self.activity).cycles
-            if skips != trial.skips[core.name] and saved < _SKIPPING_WORTH * load.cycles:
+            saved, sweeps = load.cycles - core_load(made, self.activity).cycles, skips != trial.skips[core.name]
+            if sweeps and saved < _SKIPPING_WORTH * load.cycles:
                 continue
             if more.short:
                 what = f"{made.lanes} lanes" if lanes > core.lanes else f"{made.units} neuron units"
-                what = what if made.skips == core.skips else "sweeps that skip"
+                what = "sweeps that skip" if sweeps else what
                 shortages.append(f"{core.name} takes longest, and with {what} there are {more.short}")
                 continue
             found.append((saved / max(1, more.expected.logic_cells - trial.expected.logic_cells), more))

@@ -61,12 +61,10 @@ def visited_groups(plan: CorePlan, sent: Mapping[str, Flags], stirs: Flags) -> F
         reaches = port.geometry.reaches(plan.group_rows).astype(np.float32)
         heard = sent[port.source].astype(np.float32) @ reaches > 0
         touched[:, int(port.delayed) :] |= heard[:, : heard.shape[1] - int(port.delayed)]
-    group = np.empty(stirs.shape[2], np.int64)
+    # Neurons word by word, and so group by group.
     neurons = plan.word_tiling.neurons
-    group[neurons[neurons >= 0]] = np.broadcast_to(plan.word_groups[:, np.newaxis], neurons.shape)[neurons >= 0]
-    order = np.argsort(group, kind="stable")
-    first = np.searchsorted(group[order], np.arange(plan.groups))
-    awake = touched | np.logical_or.reduceat(stirs[:, :, order], first, axis=2)
+    first = np.searchsorted(np.repeat(plan.word_groups, (neurons >= 0).sum(axis=1)), np.arange(plan.groups))
+    awake = touched | np.logical_or.reduceat(stirs[:, :, neurons[neurons >= 0]], first, axis=2)
     start = np.broadcast_to(restless(plan), awake[:, :1].shape)
     wanted = touched | np.concatenate([start, awake[:, :-1]], axis=1)
     wanted[:, :, -1] = True

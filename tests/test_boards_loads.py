@@ -175,6 +175,23 @@ def test_the_latency_is_near_that_of_the_cycle_model(options, lanes):
     assert latency(plan, measured(model, inputs)) == pytest.approx(cycles, rel=0.12)
 
 
+@pytest.mark.parametrize("steps", [6, 3])
+def test_a_core_that_sweeps_at_the_end_does_so_after_the_last_step_of_a_sample(steps):
+    """Scores of a linear readout, so many that most cycles are of their way out."""
+    model = network(30, 24, steps=6)
+    weights = np.random.default_rng(3).integers(-9, 10, (90, 24))
+    model = replace(model, readout=Readout(population="l0", kind="linear", weights=weights))
+    inputs = samples(model)[:, :steps]
+    plan = plan_network(model, lanes={"l0": 24, "scores": 90}, units={"l0": 16, "scores": 1})
+    spikes = golden.run(model, inputs, record=("spikes",)).spikes
+    cycles = predict_cycles(plan, inputs, spikes).mean()
+    found = measured(model, inputs)
+    assert found.steps == steps
+    assert core_load(plan.cores[1], found).sweep == 90
+    assert np.flatnonzero(found.sweeps(plan.cores[1])).tolist() == [steps - 1]
+    assert latency(plan, found) == pytest.approx(cycles, rel=0.03)
+
+
 def test_the_interval_is_that_of_the_busiest_or_of_a_loop():
     model = network(30, 24, 10)
     plan, activity = plan_network(model, lanes=2), measured(model, samples(model))

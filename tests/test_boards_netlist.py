@@ -12,6 +12,7 @@ from boards.link import Link
 from boards.netlist import models_used, synthesise
 from boards.steps import BuildError
 from hw.memory import Ram
+from hw.plan import plan_network
 from quant.ir import Readout
 from sim.board import simulated_board
 from tests.links import same_as_golden, small_network
@@ -32,8 +33,11 @@ def assert_answers(network, inputs, board, **hardware):
 
 @needs_netlists
 @FAMILIES
-def test_a_netlist_answers_as_the_golden_model(board):
-    assert_answers(small_network(), np.random.default_rng(5).integers(0, 2, (4, 3, 6)), board)
+@pytest.mark.parametrize("hardware", [{}, {"lanes": 1, "skips": True}], ids=["plain", "skips"])
+def test_a_netlist_answers_as_the_golden_model(board, hardware):
+    network = small_network()
+    assert plan_network(network, **hardware).cores[0].skips == bool(hardware)
+    assert_answers(network, np.random.default_rng(5).integers(0, 2, (4, 3, 6)), board, **hardware)
 
 
 @needs_netlists

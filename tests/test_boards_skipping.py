@@ -218,15 +218,16 @@ def test_a_target_is_reached_by_skipping():
 
 
 def test_no_room_for_skipping_is_told():
-    """A board that has just room for whole sweeps."""
+    """A board with room for whole sweeps alone; and one with room for skipping, but not for more neuron units then."""
     model = maps()
     seen = measured(model, specks(model, 20, 0.003))
     lanes, units = {"map": 6, "out": 4}, {"map": 4, "out": 4}
     whole = choose(model, BOARD, seen, lanes=lanes, units=units)
     more = choose(model, BOARD, seen, lanes=lanes, units=units, skips=True)
     assert more.expected.logic_cells > whole.expected.logic_cells
-    tight = replace(BOARD, logic_cells=round(whole.expected.logic_cells / 0.85) + 1)
-    found = choose(model, tight, seen, lanes={"out": 4}, units={"out": 4})
-    assert not any(found.skips.values())
-    assert found.reason.startswith("map takes longest, and with "), found.reason
-    assert " logic cells too few (" in found.reason
+    for room, skips, what in ((1, False, "sweeps that skip"), (400, True, "4 neuron units")):
+        tight = replace(BOARD, logic_cells=round(whole.expected.logic_cells / 0.85) + room)
+        found = choose(model, tight, seen, lanes={"out": 4}, units={"out": 4})
+        assert found.skips == {"map": skips, "out": False}
+        assert found.reason.startswith(f"map takes longest, and with {what} there are "), found.reason
+        assert " logic cells too few (" in found.reason

@@ -186,6 +186,17 @@ def test_steps_of_a_core_at_rest_take_no_sweep():
     assert np.diff(cycles).tolist() == [1 + 2 + 2 + core.cooldown, 20 + 1 + 2 + 2, 1 + 2 + 2 + core.cooldown]
 
 
+def test_words_that_are_not_full_are_told_apart():
+    """Five channels in words of 2, 2 and 1; the fourth alone changes on: decay 1/2 of 8 is 4, 2, 1, 1."""
+    weights = np.array([0, 0, 0, 8, 0]).reshape(5, 1, 1, 1)
+    into = Connection(source="input", target="a", kind="conv2d", weights=weights, weight_bits=5)
+    a = population("a", (5, 2, 2), threshold=100, decay=Decay(numerator=1, shift=1), state_min=-120, state_max=120)
+    core = replace(core_of((a,), (into,), Input(shape=(1, 2, 2)), lanes=2), skip=True)
+    values = np.zeros((6, 4), int)
+    values[0, 1] = 1
+    assert visits(core, values) == [[3, 4, 5, 11]] * 2 + [[4, 11]] * 2 + [[11], [3, 4, 5, 11]]
+
+
 @pytest.mark.parametrize("stall", [0.0, 0.6])
 @pytest.mark.parametrize(("lanes", "units"), [(1, 1), (2, 2), (5, 2)])
 def test_a_map_is_swept_where_its_events_were(lanes, units, stall):
@@ -200,6 +211,8 @@ def test_a_map_is_swept_where_its_events_were(lanes, units, stall):
     for item in samples:
         item[0][:] *= np.random.default_rng(1).random(item[0].shape) < 0.06
     check(core, samples, stall=stall)
+    if not stall:
+        visits(core, *(values for (values,) in samples))
 
 
 def test_is_ignored_where_every_neuron_is_needed_or_a_sweep_costs_nothing():
