@@ -26,7 +26,7 @@ _NEAR = 12
 #: Share of the latency that more lanes must save where the throughput gains nothing.
 _WORTH = 0.01
 
-#: Share of a core's cycles that sweeps must save by skipping: it costs up to a sixth of the clock that can be reached.
+#: Share of a core's cycles that sweeps must save by skipping: it costs a seventh of the clock that can be reached.
 _SKIPPING_WORTH = 0.2
 
 
